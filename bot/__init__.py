@@ -1,0 +1,1 @@
+"""Orchestr8: push to deploy and ChatOps for Docker behind nginx."""

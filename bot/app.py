@@ -1,0 +1,165 @@
+"""The composition root: chooses the parts, joins them, owns start and stop. The only module that imports `handlers`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+
+from bot.candidate import Candidates
+from bot.deployer import Checkpoint, Deployer
+from bot.doctor import Doctor
+from bot.engines import Credentials, Engine
+from bot.engines.docker import DockerEngine
+from bot.errors import O8Error
+from bot.follower import Follower
+from bot.health import Prober
+from bot.inbox import Inbox
+from bot.nginx import Nginx
+from bot.operations import Operations
+from bot.reconciler import Reconciler
+from bot.registry import Registry
+from bot.resolver import Resolver
+from bot.services import Services
+from bot.settings import Settings
+from bot.store import Store
+from bot.traffic import Traffic
+from bot.vault import Vault, key_in
+from bot.worker import Worker
+from handlers import api, errors, github, health
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """One running o8. `async with await App.start(settings)` is all that `o8 serve`, demo and tests do."""
+
+    def __init__(self, services: Services, engine: Engine, nginx: Nginx, reconciler: Reconciler,
+                 session: aiohttp.ClientSession) -> None:  # fmt: skip
+        self.services = services
+        self.engine = engine
+        self.nginx = nginx
+        self._reconciler = reconciler
+        self._session = session
+        self._runners: list[web.AppRunner] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, settings: Settings, checkpoint: Checkpoint = lambda state, moment: None) -> Self:
+        """Answers webhooks as soon as the database is open; everything else follows when Docker and nginx answer.
+
+        Raises `SettingsError`, `AlreadyRunning`, `StoreUnavailable`; `OSError` when the port is taken.
+        """
+        settings.o8_data_dir.mkdir(parents=True, exist_ok=True)
+        settings.o8_data_dir.chmod(0o700)
+        store = await Store.open(settings.database)
+        app = cls._join(settings, store, checkpoint)
+        try:
+            await app._listen(settings)
+        except BaseException:
+            await app.close()
+            raise
+        app._tasks.append(asyncio.create_task(app._bring_up(), name="bring up"))
+        return app
+
+    @classmethod
+    def _join(cls, settings: Settings, store: Store, checkpoint: Checkpoint) -> Self:
+        session = aiohttp.ClientSession()
+        vault = Vault(settings.o8_secret_key.get_secret_value() or key_in(settings.o8_data_dir))
+        credentials = Credentials(
+            settings.docker_server_address, settings.docker_username, settings.registry_password
+        )
+        engine = DockerEngine(
+            host=settings.docker_host, network=settings.o8_network, subnet=settings.o8_subnet,
+            installation=store.installation, volumes_dir=settings.volumes_dir,
+        )  # fmt: skip
+        nginx = Nginx(settings)
+        registry = Registry(session, credentials, f"linux/{_MACHINES.get(platform.machine(), platform.machine())}")
+        candidates = Candidates(store, engine, Prober(session), credentials, settings.base_domain)
+        traffic = Traffic(nginx, engine.addresses)
+        deployer = Deployer(store, Resolver(registry), candidates, traffic, checkpoint)
+        worker = Worker(store, deployer, vault, settings.o8_places)
+        follower = Follower(store, registry, worker, settings.poll_interval)
+        services = Services(
+            settings=settings, store=store, worker=worker, follower=follower,
+            operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
+            inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
+        )  # fmt: skip
+        return cls(services, engine, nginx, Reconciler(store, engine, nginx, traffic, worker), session)
+
+    async def close(self) -> None:
+        """Stops listening and working. Sites stay up: containers and nginx belong to nobody's process."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.services.worker.stop()
+        for runner in self._runners:
+            await runner.cleanup()
+        self.services.settings.socket.unlink(missing_ok=True)
+        await self.engine.close()
+        await self._session.close()
+        await self.services.store.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.close()
+
+    async def _listen(self, settings: Settings) -> None:
+        """Webhooks and health over TCP; everything over the Unix socket, whose mode makes its callers admins."""
+        public = web.Application(middlewares=[errors.middleware])
+        public.add_routes([*github.routes(self.services), *health.routes(self.services)])
+        await web.TCPSite(await self._runner(public), settings.bind, settings.port).start()
+        private = web.Application(middlewares=[errors.middleware])
+        private.add_routes([*api.routes(self.services), *health.routes(self.services)])
+        settings.socket.unlink(missing_ok=True)  # the lock on the database says that nobody else uses it
+        runner = await self._runner(private)
+        mask = os.umask(0o177)
+        try:
+            await web.UnixSite(runner, str(settings.socket)).start()
+        finally:
+            os.umask(mask)
+
+    async def _runner(self, application: web.Application) -> web.AppRunner:
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=5.0)
+        await runner.setup()
+        self._runners.append(runner)
+        return runner
+
+    async def _bring_up(self) -> None:
+        """Docker and nginx may come later than o8: tried until they answer."""
+        await _until_it_works("nginx", self.nginx.start)
+        await _until_it_works("Docker", self.engine.facts)
+        await self.services.worker.start()
+        for work in (self._reconciler.run(), self.services.follower.run()):
+            self._tasks.append(asyncio.create_task(_endlessly(work)))
+
+
+async def _until_it_works(name: str, begin: Callable[[], Awaitable[object]]) -> None:
+    delay = 0.5
+    while True:
+        try:
+            await begin()
+            return
+        except O8Error as trouble:
+            _log.warning("%s is not ready: %s", name, trouble)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 10.0)
+
+
+async def _endlessly(work: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        try:
+            await work
+        except Exception:
+            _log.exception("A part of o8 that runs for ever has ended")
+            raise

@@ -1,0 +1,161 @@
+"""Every failure o8 can name. Foreign libraries' errors become these where the library is called, nowhere else.
+
+    O8Error
+    ├── SettingsError        settings are wrong; carries every problem found
+    ├── InvalidInput         what was asked for makes no sense                      (400)
+    ├── NotFound             no such service, deployment, release                   (404)
+    ├── Conflict             makes sense, but not now: lock, nothing to cancel       (409)
+    ├── StoreUnavailable     SQLite is busy, full or damaged                        (503)
+    ├── RegistryError        the registry's answer ends the attempt
+    │   ├── WrongCredentials     name or password refused
+    │   ├── AccessDenied         credentials fine, but no right to this image
+    │   ├── ImageNotFound        no such image or tag (may still appear: `is_transient`)
+    │   ├── WrongPlatform        the image is not built for this machine
+    │   └── RegistryUnavailable  rate limit, 5xx, no connection (`is_transient`)
+    ├── EngineError          Docker refused or failed
+    │   ├── EngineUnavailable    the daemon does not answer
+    │   ├── DiskFull             not enough space to pull
+    │   └── PullFailed           the image could not be fetched whole
+    ├── CandidateFailed      the new containers did not become healthy; carries their last lines
+    └── NginxError           the site could not be made live
+        ├── ForeignBreakage      somebody else's file breaks `nginx -t`; named, untouched
+        └── NotLive              commands returned 0, but nginx still serves the old text
+
+To add one: subclass the nearest parent, give it a `code`, and a row in `handlers/errors.py` if the status differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class O8Error(Exception):
+    """A failure that a person can read.
+
+    `message` is one clear sentence about what happened; `next_step` is one about what to do.
+    `code` is stable: programs, tests and docs refer to it.
+    """
+
+    code = "error"
+    is_transient = False  # worth trying again without anybody changing anything
+
+    def __init__(self, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.next_step}".strip()
+
+
+class SettingsError(O8Error):
+    """One or more settings are wrong. `problems` holds one line for each."""
+
+    code = "settings"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("Settings are wrong:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        self.problems = tuple(problems)
+
+
+class InvalidInput(O8Error):
+    code = "invalid_input"
+
+
+class NotFound(O8Error):
+    """`suggestions` are existing names close to the unknown one."""
+
+    code = "not_found"
+
+    def __init__(self, message: str, next_step: str = "", suggestions: Sequence[str] = ()) -> None:
+        if suggestions:
+            next_step = f"Did you mean {' or '.join(suggestions)}?"
+        super().__init__(message, next_step)
+        self.suggestions = tuple(suggestions)
+
+
+class Conflict(O8Error):
+    code = "conflict"
+
+
+class StoreUnavailable(O8Error):
+    code = "store_unavailable"
+    is_transient = True
+
+
+class RegistryError(O8Error):
+    code = "registry"
+
+
+class WrongCredentials(RegistryError):
+    code = "wrong_credentials"
+
+
+class AccessDenied(RegistryError):
+    code = "access_denied"
+
+
+class ImageNotFound(RegistryError):
+    code = "image_not_found"
+    is_transient = True  # a tag that was just pushed can lag on GHCR
+
+
+class WrongPlatform(RegistryError):
+    code = "wrong_platform"
+
+
+class RegistryUnavailable(RegistryError):
+    """`retry_after` is the registry's own wish in seconds, 0 when it named none."""
+
+    code = "registry_unavailable"
+    is_transient = True
+
+    def __init__(self, message: str, next_step: str = "", retry_after: float = 0) -> None:
+        super().__init__(message, next_step)
+        self.retry_after = retry_after
+
+
+class EngineError(O8Error):
+    code = "engine"
+
+
+class EngineUnavailable(EngineError):
+    code = "engine_unavailable"
+    is_transient = True
+
+
+class DiskFull(EngineError):
+    code = "disk_full"
+
+
+class PullFailed(EngineError):
+    """`is_transient` is set per instance: a cut connection is, a corrupt layer is not."""
+
+    code = "pull_failed"
+
+    def __init__(self, message: str, next_step: str = "", *, is_transient: bool = False) -> None:
+        super().__init__(message, next_step)
+        self.is_transient = is_transient
+
+
+class CandidateFailed(O8Error):
+    """`log` holds the container's last lines, secrets already masked; `exit_code` is None while it runs."""
+
+    code = "candidate_failed"
+
+    def __init__(self, message: str, next_step: str = "", *, log: str = "", exit_code: int | None = None) -> None:
+        super().__init__(message, next_step)
+        self.log = log
+        self.exit_code = exit_code
+
+
+class NginxError(O8Error):
+    code = "nginx"
+
+
+class ForeignBreakage(NginxError):
+    code = "foreign_breakage"
+
+
+class NotLive(NginxError):
+    code = "not_live"

@@ -1,0 +1,119 @@
+"""Looks up the tags that services follow, and wants a deployment of what policy says is newer.
+
+After a delivery, at start and every ten minutes: so a delivery lost while o8 was down costs ten minutes, no release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from bot import tags
+from bot.errors import NotFound, O8Error, RegistryError
+from bot.models import Delivery, Kind, Service, State, Wanted
+from bot.registry import Registry
+from bot.store import Store
+from bot.worker import Worker
+
+POLL_JITTER_S = 60.0
+RECENT = 30  # regex policy: how many of the registry's last tags are dated
+_log = logging.getLogger(__name__)
+
+
+class Follower:
+    def __init__(self, store: Store, registry: Registry, worker: Worker, interval: float) -> None:
+        """`interval`: seconds between two looks at everything."""
+        self._store = store
+        self._registry = registry
+        self._worker = worker
+        self._interval = interval
+        self._looks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Endless: what a kill left of the deliveries, then everything, again and again."""
+        for delivery in await self._store.unprocessed():
+            self.look_soon(delivery)
+        while True:
+            for service in await self._store.services():
+                try:
+                    _log.info("%s: %s", service.name, await self.look(service.name, actor="poller"))
+                except O8Error as trouble:
+                    _log.warning("%s: looking for newer tags failed: %s", service.name, trouble)
+            await asyncio.sleep(self._interval + random.uniform(-1, 1) * min(POLL_JITTER_S, self._interval / 10))  # noqa: S311
+
+    def look_soon(self, delivery: Delivery) -> None:
+        """Looks for every service a delivery was accepted for, outside the request that brought it."""
+        task = asyncio.create_task(self._look_for(delivery))
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+
+    async def look(self, name: str, *, actor: str, delivery: str = "", commit: str = "") -> str:
+        """Wants the newest tag of `name` if policy says so; returns what came of it as a sentence."""
+        service = await self._store.service(name)
+        follow, image = service.configuration.follow, service.configuration.image
+        if follow.auto_deploy == "off":
+            return "auto_deploy is off"
+        tag = await self._newest(service)
+        if not tag:
+            return f"{image} has no tag that policy {follow.policy!r} follows"
+        digest = (await self._registry.resolve(image, tag)).digest
+        if why := await why_not(self._store, service, tag, digest):
+            return why
+        deployment = await self._worker.want(wish(service, tag, digest, actor, delivery, commit))
+        return f"deployment {deployment.id} of {tag}: {deployment.state}"
+
+    async def _newest(self, service: Service) -> str | None:
+        follow, image = service.configuration.follow, service.configuration.image
+        if follow.policy == "tag":
+            return follow.tag
+        found = await self._registry.tags(image)
+        if follow.policy == "regex":
+            return await self._newest_push(image, [tag for tag in found if tags.follows(follow, tag)])
+        return tags.newest(follow, found)
+
+    async def _newest_push(self, image: str, matching: list[str]) -> str | None:
+        """A registry keeps no time of a push; the image's own creation time comes closest."""
+        dated = []
+        for tag in matching[-RECENT:]:
+            digest = (await self._registry.resolve(image, tag)).digest
+            if created := await self._registry.created(image, digest):
+                dated.append((created, tag))
+        return max(dated)[1] if dated else (matching[-1] if matching else None)
+
+    async def _look_for(self, delivery: Delivery) -> None:
+        failure = ""
+        for name in delivery.accepted:
+            try:
+                await self.look(name, actor=f"delivery:{delivery.id}", delivery=delivery.id)
+            except NotFound:  # the service, or the tag, is gone: nothing to do for this one
+                continue
+            except RegistryError as trouble:
+                failure = f"{name}: {trouble}"
+        await self._store.processed(delivery.id, failure=failure)
+
+
+async def why_not(store: Store, service: Service, tag: str, digest: str) -> str:
+    """Why an automatic deployment of `tag` would be pointless, as a sentence; empty when it is wanted."""
+    newest = await store.deployments(service.name, limit=1)
+    if newest and newest[0].tag == tag and digest in (newest[0].digest, ""):
+        state = newest[0].state
+        if not state.is_ending or state is State.HELD:
+            return f"{tag} is {state} already, as deployment {newest[0].id}"
+    live = await store.deployment(service.live) if service.live else None
+    under_way = next((d for d in newest if not d.state.is_ending and d.tag), None)
+    failed = await store.failed_attempts(service.name)
+    follow = service.configuration.follow
+    if under_way and under_way.tag != tag and not tags.is_newer(follow, tag, under_way.tag):
+        return f"{tag} is not newer than {under_way.tag}, which is {under_way.state}"
+    return tags.decide(follow, tag, digest, live.tag if live else "", live.digest if live else "", failed)
+
+
+def wish(service: Service, tag: str, digest: str, actor: str, delivery: str, commit: str) -> Wanted:
+    """The automatic deployment that a delivery or the poller asks for."""
+    return Wanted(
+        service=service.name, kind=Kind.DEPLOY, actor=actor, tag=tag, digest=digest, commit=commit, delivery=delivery,
+        is_automatic=True, needs_approval=service.configuration.follow.auto_deploy == "approve",
+    )  # fmt: skip
+
+

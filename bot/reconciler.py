@@ -1,0 +1,149 @@
+"""What should be against what is: at start, on the engine's changes, on a timer.
+
+What should be is in the database: for each service the live deployment, its slot, its site. A service that is being
+deployed is left to its deployment. Repairs that need new replicas are ordinary deployments with the actor `o8`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+
+from bot.engines import Engine, Replica
+from bot.errors import Conflict, EngineUnavailable, O8Error
+from bot.models import Deployment, Kind, Service, State, Wanted, other
+from bot.nginx import Nginx
+from bot.store import Store
+from bot.traffic import Traffic
+from bot.worker import Worker
+
+INTERVAL_S = 60.0
+SETTLING_S = 0.5  # changes come in bursts: die, stop, destroy
+REPAIR_PAUSE = timedelta(minutes=10)  # after a repair that failed
+REPAIRER = "o8"
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    def __init__(self, store: Store, engine: Engine, nginx: Nginx, traffic: Traffic, worker: Worker) -> None:
+        self._store = store
+        self._engine = engine
+        self._nginx = nginx
+        self._traffic = traffic
+        self._worker = worker
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Endless: everything on a timer, and soon after the engine reports a change."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                await self.reconcile()
+                try:
+                    async with asyncio.timeout(INTERVAL_S):
+                        await self._changed.wait()
+                        await asyncio.sleep(SETTLING_S)
+                except TimeoutError:
+                    pass
+                self._changed.clear()
+        finally:
+            listening.cancel()
+
+    async def reconcile(self) -> None:
+        """One look at everything. What cannot be repaired now is logged and met again at the next look."""
+        try:
+            replicas = await self._engine.observe()
+            services = await self._store.services()
+        except O8Error as trouble:
+            _log.warning("Cannot compare what runs with what should: %s", trouble)
+            return
+        for service in services:
+            if not self._worker.is_busy(service.name):
+                try:
+                    async with self._worker.turn(service.name):
+                        await self._reconcile(service.name)
+                except Conflict:
+                    continue  # a deployment has begun: it sees to its service
+                except O8Error as trouble:
+                    _log.warning("%s: not as it should be, and cannot be repaired now: %s", service.name, trouble)
+        known = {service.name for service in services}
+        for name, slot in {(r.service, r.slot) for r in replicas if r.service not in known}:
+            _log.warning("%s: removing replicas in slot %s of a service that was removed", name, slot)
+            await self._quietly_clear(name, slot)
+
+    async def _listen(self) -> None:
+        async for change in self._engine.changes():
+            if change.what not in ("start", "create", "exec_create", "exec_start"):
+                self._changed.set()
+
+    async def _reconcile(self, name: str) -> None:
+        service = await self._store.service(name)
+        replicas = await self._engine.observe(name)
+        live = await self._store.deployment(service.live) if service.live else None
+        if live is None or live.slot is None:
+            for slot in {r.slot for r in replicas}:
+                await self._engine.clear(name, slot)
+            return
+        await self._correct_site(service, live)
+        await self._correct_spare(service, live, [r for r in replicas if r.slot != live.slot])
+        await self._correct_live(service, live, [r for r in replicas if r.slot == live.slot])
+
+    async def _correct_site(self, service: Service, live: Deployment) -> None:
+        if live.slot is None:
+            return
+        previous = await self._store.deployment(live.previous) if live.previous else None
+        text = self._traffic.site(service.block, live, live.slot, previous)
+        if await self._nginx.publish(service.name, text):
+            _log.warning("%s: its nginx site was written again", service.name)
+        if self._nginx.serving(service.name) != live.slot:
+            _log.warning("%s: nginx served slot %s, is set back to %s", service.name, other(live.slot), live.slot)
+            await self._nginx.point(service.name, live.slot)
+        await self._nginx.maintenance(service.name, service.is_stopped)
+
+    async def _correct_spare(self, service: Service, live: Deployment, replicas: list[Replica]) -> None:
+        """The other slot holds the release before, stopped; anything else there goes."""
+        if not replicas:
+            return
+        slot = replicas[0].slot
+        kept = {release.id for release in await self._store.releases(service.name)}
+        if any(replica.deployment not in kept for replica in replicas):
+            await self._engine.clear(service.name, slot)
+        elif any(replica.state in ("running", "restarting", "paused") for replica in replicas):
+            await self._engine.settle(service.name, slot, "no")
+            await self._engine.stop(service.name, slot, live.configuration.stop_timeout)
+
+    async def _correct_live(self, service: Service, live: Deployment, replicas: list[Replica]) -> None:
+        if service.is_stopped or live.slot is None:
+            return
+        is_whole = len(replicas) == live.configuration.replicas and all(
+            replica.deployment in (live.id, live.target) and replica.address for replica in replicas
+        )
+        idle = [r for r in replicas if r.state in ("created", "exited", "dead")]
+        if is_whole and not idle:
+            return
+        if is_whole and live.configuration.restart in ("no", "on-failure") and all(r.state == "exited" for r in idle):
+            return  # its owner wants it to stay down
+        if is_whole:
+            _log.warning("%s: starting %s again", service.name, ", ".join(r.name for r in idle))
+            await self._engine.settle(service.name, live.slot, live.configuration.restart)
+            await self._engine.resume(service.name, live.slot)
+        elif await self._may_repair(service.name):
+            _log.warning("%s: %d of %d replicas are as they should be; making them again",
+                         service.name, len(replicas), live.configuration.replicas)  # fmt: skip
+            await self._worker.want(Wanted(
+                service=service.name, kind=Kind.RESTART, actor=REPAIRER, is_repair=True,
+                reason="replicas were missing or at another address"))  # fmt: skip
+
+    async def _may_repair(self, service: str) -> bool:
+        """Not at once again after a repair that failed."""
+        last = await self._store.deployments(service, limit=1)
+        if not last or last[0].actor != REPAIRER or last[0].state is State.SUCCEEDED:
+            return True
+        return last[0].finished_at is not None and datetime.now(UTC) - last[0].finished_at > REPAIR_PAUSE
+
+    async def _quietly_clear(self, service: str, slot: str) -> None:
+        try:
+            await self._engine.clear(service, "a" if slot == "a" else "b")
+        except EngineUnavailable as trouble:
+            _log.warning("%s: %s", service, trouble)

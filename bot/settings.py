@@ -1,0 +1,200 @@
+"""Settings: read once from the environment and a `.env` file, checked whole, every problem reported in one go.
+
+To add one: a field here with a `description`, and a row in docs/settings.md (a test holds both together).
+Any of the `SECRETS` may be given as `NAME_FILE` instead, a path to a file that holds the value.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from bot import environment
+from bot.configuration import Domain, Port
+from bot.errors import InvalidInput, SettingsError
+
+SECRETS = (
+    "GITHUB_PAT", "DOCKER_PASSWORD", "GITHUB_WEBHOOK_SECRET", "AUTH_PASSWORD",
+    "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN", "O8_SECRET_KEY",
+)
+_EMPTY = SecretStr("")
+
+
+class Settings(BaseModel):
+    """All settings of one o8; frozen. Field names are the variables' names in lower case."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    port: Port = Field(8080, description="TCP port of o8 itself: webhooks, later API and dashboard")
+    bind: Annotated[str, Field(pattern=r"^[0-9a-f.:]+$")] = Field(
+        "127.0.0.1", description="address o8 listens on; nginx stands in front"
+    )
+    base_domain: Domain | Literal[""] = Field("", description="services without domains get `<name>.BASE_DOMAIN`")
+
+    github_webhook_secret: SecretStr = Field(
+        _EMPTY, description="secret of the GitHub webhook; several, comma-separated, while one is being replaced"
+    )
+    github_pat: SecretStr = Field(_EMPTY, description="classic token with `read:packages`")
+    docker_server_address: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:[0-9]{1,5})?$")] = Field(
+        "ghcr.io", description="registry that the credentials belong to"
+    )
+    docker_username: str = Field("", description="user name at the registry; empty means anonymous")
+    docker_password: SecretStr = Field(_EMPTY, description="password or token at the registry; default `GITHUB_PAT`")
+    poll_interval: int = Field(600, ge=10, le=86400, description="seconds between two looks at the followed tags")
+
+    docker_host: str = Field("unix:///var/run/docker.sock", description="where the Docker Engine listens")
+    o8_network: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")] = Field(
+        "o8", description="name of o8's own bridge network"
+    )
+    o8_subnet: IPv4Network = Field(
+        IPv4Network("172.29.0.0/16"), description="addresses of that network; must be free on this machine"
+    )
+
+    nginx_mode: Literal["auto", "system", "embedded"] = Field(
+        "auto", description="`system`: files in NGINX_MANAGED_DIR; `embedded`: o8 runs its own nginx; `auto` chooses"
+    )
+    nginx_binary: str = Field("nginx", description="the nginx program, for embedded mode and for testing copies")
+    nginx_managed_dir: Path = Field(
+        Path("/etc/nginx/sites-available/api-managed"), description="system mode: folder that nginx.conf includes"
+    )
+    nginx_test_command: str = Field("sudo -n nginx -t", description="system mode: tests the whole configuration")
+    nginx_reload_command: str = Field("sudo -n systemctl reload nginx", description="system mode: reloads nginx")
+    nginx_snippet: str = Field("", description="file that sites with `tls = \"snippet\"` include")
+    nginx_listen: Annotated[str, Field(pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$")] = Field(
+        "", description="address that sites listen on; empty means all"
+    )
+    nginx_http_port: Port = Field(80, description="port of the sites")
+    nginx_https_port: Port = Field(443, description="TLS port of the sites")
+
+    o8_data_dir: Path = Field(Path(), description="o8's own folder (mode 0700): database, key, socket, volumes")
+    o8_secret_key: SecretStr = Field(
+        _EMPTY, description="key of the encrypted environment values; made in the data folder on first start"
+    )
+    o8_places: int = Field(2, ge=1, le=32, description="deployments at the same time, counted up to the switch")
+
+    auth_username: str = Field("", description="global admin of the REST API (with logins)")
+    auth_password: SecretStr = Field(_EMPTY, description="password of that admin (with logins)")
+    allowed_origins: str = Field("", description="comma-separated origins that may call the REST API (with logins)")
+    slack_bot_token: SecretStr = Field(_EMPTY, description="Slack bot token `xoxb-...`")
+    slack_signing_secret: SecretStr = Field(_EMPTY, description="Slack signing secret")
+    slack_app_token: SecretStr = Field(_EMPTY, description="Slack app token `xapp-...`: Socket Mode")
+
+    @field_validator("o8_subnet")
+    @classmethod
+    def _room_for_services(cls, value: IPv4Network) -> IPv4Network:
+        if not value.is_private or value.prefixlen > 22:
+            raise ValueError("must be a private network of /22 or larger, such as 172.29.0.0/16")
+        return value
+
+    @field_validator("github_webhook_secret")
+    @classmethod
+    def _secrets_are_long(cls, value: SecretStr) -> SecretStr:
+        if any(len(part) < 16 for part in _split(value.get_secret_value())):
+            raise ValueError("each secret must have at least 16 characters; `openssl rand -hex 32` makes one")
+        return value
+
+    @model_validator(mode="after")
+    def _password_has_a_name(self) -> Self:
+        if self.docker_password.get_secret_value() and not self.docker_username:
+            raise ValueError("DOCKER_PASSWORD is set, so DOCKER_USERNAME is needed too")
+        return self
+
+    @property
+    def webhook_secrets(self) -> tuple[bytes, ...]:
+        """Active webhook secrets; empty means the endpoint is off."""
+        return tuple(part.encode() for part in _split(self.github_webhook_secret.get_secret_value()))
+
+    @property
+    def registry_password(self) -> str:
+        return self.docker_password.get_secret_value() or self.github_pat.get_secret_value()
+
+    @property
+    def database(self) -> Path:
+        return self.o8_data_dir / "o8.sqlite"
+
+    @property
+    def socket(self) -> Path:
+        return self.o8_data_dir / "o8.sock"
+
+    @property
+    def volumes_dir(self) -> Path:
+        return self.o8_data_dir / "volumes"
+
+
+def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Settings:
+    """Settings from `environ` (default: the process's) over `dotenv` (default: `.env` in the working folder).
+
+    Raises `SettingsError` with every problem: the variable's name, what was found, what is expected.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    values = _read_dotenv(Path(".env") if dotenv is None else dotenv, problems)
+    values.update({k: v for k, v in environ.items() if v})
+    for name in SECRETS:
+        _read_secret_file(name, values, problems)
+    values.setdefault("O8_DATA_DIR", str(default_data_dir(environ)))
+    known: dict[str, Any] = {name: values[name.upper()] for name in Settings.model_fields if name.upper() in values}
+    try:
+        settings = Settings.model_validate(known)
+    except ValidationError as error:
+        problems += [_problem(e) for e in error.errors()]
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """`~/.dckr` when it exists (the original's), else `/var/lib/orchestr8` when writable, else the user's own."""
+    home = Path(environ.get("HOME", "/"))
+    if (home / ".dckr").is_dir():
+        return home / ".dckr"
+    system = Path("/var/lib/orchestr8")
+    if os.access(system if system.exists() else system.parent, os.W_OK):
+        return system
+    return home / ".local/share/orchestr8"
+
+
+def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
+    try:
+        return {k: v for k, v in environment.parse(path.read_text()).items() if v} if path.is_file() else {}
+    except (InvalidInput, UnicodeDecodeError, OSError) as error:
+        problems.append(f"{path}: {error}")
+        return {}
+
+
+def _read_secret_file(name: str, values: dict[str, str], problems: list[str]) -> None:
+    path = values.get(f"{name}_FILE")
+    if not path:
+        return
+    if name in values:
+        problems.append(f"{name} and {name}_FILE are both set; keep one of them")
+        return
+    try:
+        values[name] = Path(path).read_text().strip()
+    except OSError as error:
+        problems.append(f"{name}_FILE = {path!r}: cannot be read ({error.strerror}); expected a file with the value")
+
+
+def _problem(error: Any) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
+    name = str(error["loc"][0]).upper()
+    found = "(hidden)" if name in SECRETS else repr(error["input"])
+    return f"{name} = {found}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]

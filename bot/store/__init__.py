@@ -1,0 +1,18 @@
+"""Everything o8 remembers. All SQL is in this package, one method per question or change.
+
+To add one: a method marked `@question` or `@change` in the module of its subject.
+"""
+
+from __future__ import annotations
+
+from bot.store.audit import Audit
+from bot.store.connection import AlreadyRunning
+from bot.store.deliveries import Deliveries
+from bot.store.deployments import Deployments
+from bot.store.services import Services
+
+__all__ = ["AlreadyRunning", "Store"]
+
+
+class Store(Services, Deployments, Deliveries, Audit):
+    """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

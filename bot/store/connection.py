@@ -1,0 +1,171 @@
+"""One SQLite database in one process: WAL, every commit synced, one thread that writes and one that reads.
+
+Methods of the store are plain SQL over a `Database`, marked `@question` or `@change`; callers await them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import os
+import sqlite3
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from sqlite_utils import Database
+
+from bot.errors import O8Error, StoreUnavailable
+from bot.store.migrations import schema
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", bound="Connection")
+
+BUSY_TIMEOUT_S = 5.0  # GitHub waits 10 s for an answer
+
+
+class AlreadyRunning(O8Error):
+    """Another o8 works on the same data folder."""
+
+    code = "already_running"
+
+
+class Connection:
+    """Opens `path`, brings its schema up to date and refuses a second process on it.
+
+    Raises `AlreadyRunning`; `StoreUnavailable` when the file is damaged, full or not ours to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _only_one(path.with_suffix(".lock"))
+        with _Translated():
+            self._writing = _open(path)
+            schema.apply(self._writing)
+            path.chmod(0o600)
+            self._reading = _open(path, is_reader=True)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
+        self.installation = self._installation()
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """The constructor, off the event loop."""
+        return await asyncio.to_thread(cls, path)
+
+    async def close(self) -> None:
+        """Lets the running statements end, then closes."""
+        for pool, db in ((self._reader, self._reading), (self._writer, self._writing)):
+            await asyncio.get_running_loop().run_in_executor(pool, db.close)
+            pool.shutdown()
+        os.close(self._lock)
+
+    async def read(self, query: Callable[[Database], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, _run, query, self._reading)
+
+    async def write(self, work: Callable[[Database], T]) -> T:
+        """Runs `work` in one transaction. A caller that is cancelled does not undo it."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, _commit, work, self._writing)
+
+    def _installation(self) -> str:
+        """Marks the containers of this database; a new database never takes another one's for its own."""
+
+        def find_or_make(db: Database) -> str:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('installation', ?)", [str(uuid.uuid4())])
+            return str(db.execute("SELECT value FROM meta WHERE key = 'installation'").fetchone()[0])
+
+        return _commit(find_or_make, self._writing)
+
+
+def question(method: Callable[Concatenate[S, Database, P], T]) -> Callable[Concatenate[S, P], Awaitable[T]]:
+    """Makes a method over `(self, db, ...)` an awaitable one over `(self, ...)` that only reads."""
+
+    @functools.wraps(method)
+    async def ask(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.read(lambda db: method(self, db, *args, **kwargs))
+
+    return ask
+
+
+def change(method: Callable[Concatenate[S, Database, P], T]) -> Callable[Concatenate[S, P], Awaitable[T]]:
+    """Makes a method over `(self, db, ...)` an awaitable one over `(self, ...)` that is one transaction."""
+
+    @functools.wraps(method)
+    async def perform(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.write(lambda db: method(self, db, *args, **kwargs))
+
+    return perform
+
+
+def now() -> str:
+    """The time as rows hold it: ISO-8601 in UTC, sortable as text."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def rows(db: Database, sql: str, parameters: Any = ()) -> list[dict[str, Any]]:
+    cursor = db.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _open(path: Path, *, is_reader: bool = False) -> Database:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    for name, value in wanted.items():
+        connection.execute(f"PRAGMA {name} = {value}")
+        found = connection.execute(f"PRAGMA {name}").fetchone()[0]
+        if found != value:
+            raise StoreUnavailable(
+                f"SQLite keeps {name} = {found} instead of {value} for {path}.", "Is it on a network file system?"
+            )
+    if is_reader:
+        # Only the writing connection may write or checkpoint: two that do can lose a WAL reset (SQLite up to 3.51.2).
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA query_only = 1")
+    return Database(connection)
+
+
+def _only_one(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise AlreadyRunning(
+            f"Another o8 is running on {path.parent}.", "Stop it first, or set O8_DATA_DIR to another folder."
+        ) from None
+    return descriptor
+
+
+def _run(query: Callable[[Database], T], db: Database) -> T:
+    with _Translated():
+        return query(db)
+
+
+def _commit(work: Callable[[Database], T], db: Database) -> T:
+    with _Translated():
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(db)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.conn.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        return result
+
+
+class _Translated:
+    """Turns SQLite's errors into `StoreUnavailable`."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
+            raise StoreUnavailable(f"The database cannot be used: {error}.", "`o8 doctor` says more.") from error

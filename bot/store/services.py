@@ -1,0 +1,138 @@
+"""Services, their hold and lock, and their encrypted environment."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import orjson
+from sqlite_utils import Database
+
+from bot.configuration import Configuration
+from bot.errors import Conflict, NotFound
+from bot.models import EnvironmentRevision, Hold, Lock, Service
+from bot.store.connection import Connection, change, now, question, rows
+
+
+class Services(Connection):
+    @question
+    def services(self, db: Database) -> tuple[Service, ...]:
+        return tuple(_service(row) for row in rows(db, "SELECT * FROM services ORDER BY name"))
+
+    @question
+    def service(self, db: Database, name: str) -> Service:
+        """Raises `NotFound` with the names that come close."""
+        return find_service(db, name)
+
+    @question
+    def services_of_image(self, db: Database, image: str) -> tuple[Service, ...]:
+        query = "SELECT * FROM services WHERE configuration ->> 'image' = ? ORDER BY name"
+        return tuple(_service(row) for row in rows(db, query, [image]))
+
+    @change
+    def apply(self, db: Database, configuration: Configuration, last_block: int) -> bool:
+        """Stores a service's configuration; True when the service is new.
+
+        Raises `Conflict` when a domain or host port belongs to another service, or no address block is left.
+        """
+        others = [_service(row) for row in rows(db, "SELECT * FROM services WHERE name <> ?", [configuration.name])]
+        _refuse_overlap(configuration, others)
+        text = configuration.model_dump_json()
+        if rows(db, "SELECT 1 FROM services WHERE name = ?", [configuration.name]):
+            db.execute("UPDATE services SET configuration = ? WHERE name = ?", [text, configuration.name])
+            return False
+        taken = {service.block for service in others}
+        block = next((n for n in range(1, last_block + 1) if n not in taken), None)
+        if block is None:
+            raise Conflict(f"O8_SUBNET has room for {last_block} services.", "Remove one, or choose a larger subnet.")
+        db.execute(
+            "INSERT INTO services (name, configuration, block, created_at) VALUES (?, ?, ?, ?)",
+            [configuration.name, text, block, now()],
+        )
+        return True
+
+    @change
+    def forget_service(self, db: Database, name: str) -> None:
+        """Removes the service; its deployments stay as history, its environment goes."""
+        db.execute("DELETE FROM services WHERE name = ?", [name])
+        db.execute("DELETE FROM environments WHERE service = ?", [name])
+
+    @change
+    def set_hold(self, db: Database, name: str, hold: Hold | None) -> None:
+        find_service(db, name)
+        set_hold(db, name, hold)
+
+    @change
+    def set_lock(self, db: Database, name: str, lock: Lock | None) -> None:
+        find_service(db, name)
+        db.execute("UPDATE services SET lock = ? WHERE name = ?", [lock and lock.model_dump_json(), name])
+
+    @change
+    def set_stopped(self, db: Database, name: str, is_stopped: bool) -> None:
+        db.execute("UPDATE services SET is_stopped = ? WHERE name = ?", [is_stopped, name])
+
+    @change
+    def add_environment(self, db: Database, service: str, expected: int, sealed: bytes, names: list[str],
+                        actor: str) -> int:  # fmt: skip
+        """Stores the next revision, sealed for `expected` + 1, and makes it the service's; returns its number.
+
+        Raises `Conflict` when somebody else stored one since `expected` was read.
+        """
+        found = db.execute("SELECT max(revision) FROM environments WHERE service = ?", [service]).fetchone()[0] or 0
+        if found != expected:
+            raise Conflict(f"The environment of {service} was changed meanwhile.", "Look at it and try again.")
+        revision = expected + 1
+        db.execute(
+            "INSERT INTO environments VALUES (?, ?, ?, ?, ?, ?)",
+            [service, revision, sealed, orjson.dumps(names).decode(), actor, now()],
+        )
+        db.execute("UPDATE services SET environment_revision = ? WHERE name = ?", [revision, service])
+        return revision
+
+    @question
+    def environment(self, db: Database, service: str, revision: int) -> bytes:
+        """The sealed text of one revision; empty for revision 0."""
+        query = "SELECT sealed FROM environments WHERE service = ? AND revision = ?"
+        found = rows(db, query, [service, revision])
+        return bytes(found[0]["sealed"]) if found else b""
+
+    @question
+    def environment_revisions(self, db: Database, service: str) -> tuple[EnvironmentRevision, ...]:
+        """Names, author and time of every revision, newest first; no values."""
+        query = "SELECT revision, names, actor, created_at FROM environments WHERE service = ? ORDER BY revision DESC"
+        return tuple(
+            EnvironmentRevision.model_validate(row | {"names": orjson.loads(row["names"])})
+            for row in rows(db, query, [service])
+        )
+
+
+def find_service(db: Database, name: str) -> Service:
+    found = rows(db, "SELECT * FROM services WHERE name = ?", [name])
+    if not found:
+        names = [row["name"] for row in rows(db, "SELECT name FROM services ORDER BY name")]
+        raise NotFound(
+            f"There is no service {name!r:.80}.",
+            "`o8 service list` shows them." if names else "`o8 service apply FILE.toml` makes the first one.",
+            difflib.get_close_matches(name, names, n=2),
+        )
+    return _service(found[0])
+
+
+def set_hold(db: Database, name: str, hold: Hold | None) -> None:
+    db.execute("UPDATE services SET hold = ? WHERE name = ?", [hold and hold.model_dump_json(), name])
+
+
+def _service(row: dict[str, Any]) -> Service:
+    for column in ("configuration", "hold", "lock"):
+        row[column] = orjson.loads(row[column]) if row[column] else None
+    return Service.model_validate(row)
+
+
+def _refuse_overlap(configuration: Configuration, others: list[Service]) -> None:
+    for service in others:
+        common = set(configuration.domains) & set(service.configuration.domains)
+        if common:
+            raise Conflict(f"{min(common)} already belongs to {service.name}.", "Remove it there first.")
+        port = configuration.host_port.rpartition(":")[2]
+        if port and port == service.configuration.host_port.rpartition(":")[2]:
+            raise Conflict(f"host_port {port} already belongs to {service.name}.", "Choose another port.")

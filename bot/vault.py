@@ -1,0 +1,71 @@
+"""Seals environment values for the database: AES-256-GCM, bound to their row, several keys while one is rotated."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bot.errors import O8Error, SettingsError
+
+_KEY_ID_BYTES = 4
+_NONCE_BYTES = 12  # NIST SP 800-38D, 5.2.1.1: 96 bits
+
+
+class Sealed(O8Error):
+    """A value cannot be opened: the key is missing or the row was changed."""
+
+    code = "sealed"
+
+
+class Vault:
+    """Seals with the first key, opens with any. Keys are 32 bytes in hexadecimal, comma-separated."""
+
+    def __init__(self, keys: str) -> None:
+        """Raises `SettingsError` when a key is not 64 hexadecimal digits."""
+        try:
+            raw = [bytes.fromhex(part.strip()) for part in keys.split(",")]
+        except ValueError:
+            raw = [b""]
+        if any(len(key) != 32 for key in raw):
+            raise SettingsError(["O8_SECRET_KEY = (hidden): each key must be 64 hexadecimal digits"])
+        self._keys = {_key_id(key): AESGCM(key) for key in raw}
+        self._current = _key_id(raw[0])
+
+    def seal(self, plain: str, row: str) -> bytes:
+        """Key id, nonce and ciphertext of `plain`; opening asks for the same `row`, such as `environment/web/3`."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return self._current + nonce + self._keys[self._current].encrypt(nonce, plain.encode(), row.encode())
+
+    def open(self, sealed: bytes, row: str) -> str:
+        """What was sealed for `row`; raises `Sealed` when the key is unknown or anything was changed."""
+        key = self._keys.get(sealed[:_KEY_ID_BYTES])
+        nonce, text = sealed[_KEY_ID_BYTES:][:_NONCE_BYTES], sealed[_KEY_ID_BYTES + _NONCE_BYTES :]
+        try:
+            if key:
+                return key.decrypt(nonce, text, row.encode()).decode()
+        except InvalidTag:
+            raise Sealed(f"{row} was changed outside o8 and cannot be opened.", "Restore it from a backup.") from None
+        raise Sealed(f"The key that sealed {row} is not in O8_SECRET_KEY.", "Add the old key after the new one.")
+
+
+def key_in(folder: Path) -> str:
+    """The key kept in `folder`, made on first use with mode 0600."""
+    path = folder / "secret.key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return path.read_text().strip()
+
+
+def _key_id(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()[:_KEY_ID_BYTES]
