@@ -17,7 +17,7 @@ from bot.store import Store
 from bot.worker import Worker
 
 POLL_JITTER_S = 60.0
-RECENT = 30  # regex policy: how many of the registry's last tags are dated
+RECENT = 200  # regex policy: how many of the last tags listed are dated; registries list them in no sure order
 _log = logging.getLogger(__name__)
 
 

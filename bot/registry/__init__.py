@@ -38,7 +38,7 @@ from bot.registry.manifests import (
     wrong_platform,
 )
 from bot.registry.refusals import explain_refusal, wrong_credentials
-from bot.registry.transport import Answer, Transport, base_url, check
+from bot.registry.transport import Answer, Transport, base_url, check, host_of
 
 __all__ = ["Registry", "Resolved", "resolve_patiently"]
 
@@ -84,8 +84,8 @@ class Registry:
         self._machine = Platform.parse(platform)
         self._transport = Transport(session, timeout_s)
         self._caller = Caller(self._transport, credentials)
-        self._resolved: _Memory[Resolved] = _Memory(_REMEMBERED)
-        self._created: _Memory[datetime | None] = _Memory(_REMEMBERED)
+        self._resolved: _Memory[Resolved] = _Memory()
+        self._created: _Memory[datetime | None] = _Memory()
 
     async def resolve(self, image: str, reference: str) -> Resolved:
         """What `reference` (a tag, or `sha256:...`) of `image` (`host[:port]/path`) is right now."""
@@ -95,14 +95,14 @@ class Registry:
         manifest, digest = await self._for_this_machine(image, found)
         if digest == found.digest:  # no index that names platforms
             config = await self._config(image, manifest, found.name)
-            if config.platform not in self._machine.runnable():
-                raise wrong_platform([config.platform], self._machine, found.name)
+            if config.built_for not in self._machine.runnable():
+                raise wrong_platform([config.built_for], self._machine, found.name)
         resolved = Resolved(found.digest, found.media_type, digest, manifest.size)
         return self._resolved.keep(found.digest, resolved)
 
     async def tags(self, image: str) -> list[str]:
         """All tags, in the registry's order."""
-        page: str | URL | None = "tags/list"
+        page = _url(image, "tags/list").with_query(n=_PAGE_SIZE)
         found: list[str] = []
         for _ in range(_MAX_PAGES):
             answer = await self._get(image, image, page)
@@ -110,11 +110,11 @@ class Registry:
                 found += _TagPage.model_validate_json(answer.body).tags or ()
             except ValidationError:
                 raise RegistryError(f"The list of tags of {image} is damaged.", "Try again later.") from None
-            page = answer.next_page
-            if page is None:
+            if answer.next_page is None:
                 return found
-            if page.origin() != answer.asked.origin():
+            if answer.next_page.origin() != page.origin():
                 raise RegistryError(f"The list of tags of {image} goes on at another host.", "Ask its owner.")
+            page = answer.next_page
         raise RegistryError(f"{image} has more tags than o8 reads.", "Delete old versions of the package.")
 
     async def created(self, image: str, digest: str) -> datetime | None:
@@ -127,26 +127,32 @@ class Registry:
         return self._created.keep(found.digest, config.created)
 
     async def check_login(self) -> None:
-        """Raises `WrongCredentials` when the registry refuses them, `RegistryUnavailable` when it does not answer."""
-        server = self._credentials.server
+        """Whether the credentials would do; a registry that asks for none cannot tell.
+
+        Raises `WrongCredentials`, or `RegistryUnavailable` when there is no answer.
+        """
+        server = base_url(self._credentials.server)
         try:
-            check(await self._caller.get(base_url(server) / "v2/"))
+            check(await self._caller.anew().get(server / "v2/"))
         except Refused:
-            if self._caller.has_credentials_for(server):
-                raise wrong_credentials(server) from None
+            if self._caller.has_credentials_for(host_of(server)):
+                raise wrong_credentials(host_of(server)) from None
 
     async def _look_up(self, image: str, reference: str) -> _Found:
         try:
             reference = _REFERENCE.validate_python(reference)
         except ValidationError:
-            raise InvalidInput(f"{reference!r:.160} is neither a tag nor a digest.", "A tag looks like 0004.") from None
+            raise InvalidInput(
+                f"{reference!r:.160} is neither a tag nor a digest.", "It looks like 0004 or sha256:..."
+            ) from None
         is_digest = ":" in reference
         name = f"{image}{'@' if is_digest else ':'}{reference}"
-        answer = await self._get(image, name, f"manifests/{reference}", _ACCEPT)
+        answer = await self._get(image, name, _url(image, f"manifests/{reference}"), _ACCEPT)
         digest = digest_of(answer.body)
         if answer.digest not in ("", digest) or (is_digest and reference != digest):
             raise _altered(name)
-        return _Found(name, read_manifest(answer.body, answer.content_type, name), digest, answer.content_type)
+        document = read_manifest(answer.body, answer.content_type, name)
+        return _Found(name, document, digest, answer.content_type)
 
     async def _for_this_machine(self, image: str, found: _Found) -> tuple[Manifest, str]:
         """The manifest to run here, and its digest."""
@@ -155,26 +161,26 @@ class Registry:
         entry = choose(found.document, self._machine, found.name)
         part = await self._look_up(image, entry.digest)
         if isinstance(part.document, Index):
-            raise RegistryError(f"{found.name} is an index of indexes, which o8 does not read.", "Push a plain image.")
+            raise RegistryError(f"{found.name} is an index of indexes.", "Push it as one image or one index.")
         return part.document, part.digest
 
     async def _config(self, image: str, manifest: Manifest, name: str) -> Config:
         digest = manifest.config.digest
-        body = (await self._get(image, name, f"blobs/{digest}")).body
+        body = (await self._get(image, name, _url(image, f"blobs/{digest}"))).body
         if digest_of(body) != digest:
             raise _altered(name)
         return read_config(body, name)
 
-    async def _get(self, image: str, name: str, path: str | URL, accept: str = "*/*") -> Answer:
-        """A 200 from below `image`, or the error that says why not; `name` is what people call the wanted thing."""
-        url, repository = _locate(image, path)
+    async def _get(self, image: str, name: str, url: URL, accept: str = "*/*") -> Answer:
+        """A 200, or the error that says why not; `name` is what people call the wanted thing."""
+        repository = image.partition("/")[2]
         try:
             answer = await self._caller.get(url, repository, accept)
         except Refused:
             raise await explain_refusal(self._caller, url, repository, accept, name) from None
         is_missing = answer.status == 404 and not answer.is_redirected_away
         if is_missing or answer.error_code in _NOT_FOUND:
-            raise ImageNotFound(f"{name} does not exist in the registry.", "Check the image name and the tag.")
+            raise ImageNotFound(f"{name} is not in the registry.", "Check the image name and the tag.")
         check(answer)
         return answer
 
@@ -184,7 +190,7 @@ async def resolve_patiently(
 ) -> Resolved:
     """`Registry.resolve`, tried again after each of `delays` (seconds) while the error is transient.
 
-    A registry that names its own `retry_after` is left alone that long, but never longer than the longest delay.
+    A registry that names its own `retry_after` is left alone that long, at most the longest delay.
     Raises what the last try raised.
     """
     for delay in delays:
@@ -221,13 +227,13 @@ class _Memory(dict[str, Value], Generic[Value]):
         return value
 
 
-def _locate(image: str, path: str | URL) -> tuple[URL, str]:
-    """URL of `path` below the image, and the repository. Raises `InvalidInput`."""
+def _url(image: str, path: str) -> URL:
+    """Where the registry keeps `path` of the image. Raises `InvalidInput`."""
     try:
         host, _, repository = _IMAGE.validate_python(image).partition("/")
     except ValidationError:
-        raise InvalidInput(f"{image!r:.300} is not an image name.", "It looks like ghcr.io/acme/web.") from None
-    return base_url(host) / "v2" / repository / path if isinstance(path, str) else path, repository
+        raise InvalidInput(f"{image!r:.300} is no image name.", "It looks like ghcr.io/acme/web.") from None
+    return base_url(host) / "v2" / repository / path
 
 
 def _altered(name: str) -> RegistryError:

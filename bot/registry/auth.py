@@ -17,14 +17,15 @@ from yarl import URL
 
 from bot.engines import Credentials
 from bot.errors import RegistryError
-from bot.registry.transport import Answer, Transport, check, is_loopback
+from bot.registry.transport import Answer, Transport, base_url, check, host_of, is_loopback
 
 _MARGIN_S = 10  # a token is not used in its last seconds: it must still be good when it arrives
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?=[\s,]|$)")
 # Values with `:` or `/` must be quoted, but some registries send realm=https://... bare.
-_PARAMETER = re.compile(rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*))', re.DOTALL)
+_VALUE = r'"((?:[^"\\]|\\.)*)"|([^\s,"=][^\s,"]*)'
+_PARAMETER = re.compile(rf"[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:{_VALUE})", re.DOTALL)
 _TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)")
 
 
@@ -45,25 +46,29 @@ class Caller:
     def __init__(self, transport: Transport, credentials: Credentials) -> None:
         self._transport = transport
         self._credentials = credentials
+        self._home = host_of(base_url(credentials.server)) if credentials.username else ""
         self._remembered: dict[tuple[str, str], tuple[str, float]] = {}  # -> Authorization, end (monotonic)
 
     def has_credentials_for(self, host: str) -> bool:
-        return bool(self._credentials.username) and host == self._credentials.server
+        return host == self._home
+
+    def anew(self) -> Caller:
+        """The same user without remembered tokens: an old one may outlive the password it was got with."""
+        return Caller(self._transport, self._credentials)
 
     def as_nobody(self) -> Caller:
-        """The same way to the registries, without credentials and tokens."""
         return Caller(self._transport, Credentials("", "", ""))
 
     async def get(self, url: URL, repository: str = "", accept: str = "*/*") -> Answer:
         """The answer to GET `url`, logged in when the registry asks for it; tokens are kept per `repository`.
 
-        Raises `Refused` and the `RegistryError`s of `Transport.get`; statuses other than 401 and 403 are answers.
+        Raises `Refused` and the `RegistryError`s of `Transport.get`; other statuses are answers.
         """
-        key = (url.authority, repository)
+        key = (host_of(url), repository)
         answer = await self._transport.get(url, authorization=self._recall(key), accept=accept)
         if answer.status == 401 and not answer.is_redirected_away:
             self._remembered.pop(key, None)  # too old, revoked, or for another scope
-            authorization, seconds = await self._log_in(url.authority, parse_challenges(answer.challenges))
+            authorization, seconds = await self._log_in(host_of(url), parse_challenges(answer.challenges))
             answer = await self._transport.get(url, authorization=authorization, accept=accept)
             self._remember(key, authorization, seconds)
         if answer.status in (401, 403) and not answer.is_redirected_away:
@@ -100,18 +105,20 @@ class Caller:
             return _Token.model_validate_json(answer.body)
         except ValidationError:
             # Cut off: the cause would quote the body, which may hold a token.
-            raise RegistryError(f"{host} gave no readable token.", "Check that this address is a registry.") from None
+            raise RegistryError(
+                f"{host} gave no readable token.", "Check that this address is a container registry."
+            ) from None
 
 
 class _Token(BaseModel):
-    """What a token service answers. Both names are in use; without `expires_in` the specification says 60 s."""
+    """What a token service answers. Both names are in use; 60 s is the specification's default."""
 
     text: str = Field(pattern=r"^[\x21-\x7e]+$", validation_alias=AliasChoices("token", "access_token"))
     expires_in: float = Field(60, ge=0, allow_inf_nan=False)
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
-    """Challenges of `WWW-Authenticate` lines (RFC 9110, 11.6.1), in order. What cannot be read ends its line."""
+    """Challenges of `WWW-Authenticate` lines (RFC 9110, 11.6.1), in order. An unreadable rest is dropped."""
     return [challenge for header in headers for challenge in _parse_line(header)]
 
 
@@ -134,7 +141,7 @@ def _parse_line(header: str) -> list[Challenge]:
 
 
 def _token_url(host: str, parameters: dict[str, str]) -> URL:
-    """The realm with `service` and each scope as they came. Raises `RegistryError` for a realm to keep away from."""
+    """The realm with `service` and each scope as they came. Raises `RegistryError` when it is not safe."""
     try:
         realm = URL(parameters.get("realm", ""))
         is_safe = realm.scheme == "https" or (realm.scheme == "http" and is_loopback(realm))
@@ -142,7 +149,8 @@ def _token_url(host: str, parameters: dict[str, str]) -> URL:
         is_safe = False
     if not is_safe or realm.user is not None or realm.password is not None:
         raise RegistryError(
-            f"{host} sends logins to an address that is not https.", "o8 does not show it credentials; ask its owner."
+            f"{host} sends logins to an address that is not https.",
+            "o8 shows it no credentials; ask the registry's owner.",
         )
     query = [("service", parameters["service"])] if "service" in parameters else []
     return realm.extend_query(query + [("scope", scope) for scope in parameters.get("scope", "").split()])

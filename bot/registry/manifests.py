@@ -1,7 +1,6 @@
 """What a registry's documents say: which manifest fits a platform, how large it is, what was built. Pure.
 
-Formats: https://github.com/opencontainers/image-spec (manifest.md, image-index.md, config.md) and Docker's older
-twins of the first two.
+Formats: https://github.com/opencontainers/image-spec (manifest.md, image-index.md, config.md).
 """
 
 from __future__ import annotations
@@ -30,9 +29,12 @@ MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-CONFIG_TYPES = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+CONFIG_TYPES = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
 
-# Variants that also run on a machine of the named one, best first; "" is what an image without a variant means.
+# Variants that run on a machine of the named one, best first; "" stands for images that name none.
 # Source: containerd's platforms package, compare.go.
 _RUNS = {
     ("amd64", ""): ("", "v1"),
@@ -69,10 +71,16 @@ class Platform(NamedTuple):
         return tuple(Platform(self.os, self.architecture, variant) for variant in variants)
 
 
-class _Platform(BaseModel):
+class _Built(BaseModel):
+    """For which platform something was built; same keys in an index and in a configuration."""
+
     os: str = ""
     architecture: str = ""
     variant: str = ""
+
+    @property
+    def built_for(self) -> Platform:
+        return Platform(self.os, self.architecture, self.variant)
 
 
 class Descriptor(BaseModel):
@@ -81,7 +89,7 @@ class Descriptor(BaseModel):
     media_type: str = Field("", alias="mediaType")
     digest: Digest
     size: int = Field(ge=0)
-    platform: _Platform = _Platform()
+    platform: _Built = _Built()
 
 
 class Manifest(BaseModel):
@@ -99,7 +107,7 @@ class Manifest(BaseModel):
 
 
 class Index(BaseModel):
-    """One image for several platforms; Docker calls it a manifest list. Never a manifest as well, see there."""
+    """One image for several platforms; Docker calls it a manifest list. Never a manifest as well."""
 
     media_type: str = Field("", alias="mediaType")
     manifests: list[Descriptor] = Field(max_length=4096)
@@ -118,17 +126,10 @@ def _moment(value: object, read: ValidatorFunctionWrapHandler) -> datetime | Non
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class Config(BaseModel):
+class Config(_Built):
     """What an image says about itself."""
 
-    os: str = ""
-    architecture: str = ""
-    variant: str = ""
     created: Annotated[datetime | None, WrapValidator(_moment)] = None
-
-    @property
-    def platform(self) -> Platform:
-        return Platform(self.os, self.architecture, self.variant)
 
 
 def digest_of(body: bytes) -> str:
@@ -143,7 +144,9 @@ def read_manifest(body: bytes, content_type: str, name: str) -> Manifest | Index
     elif content_type in MANIFEST_TYPES:
         document = _read(Manifest, body, name)
     else:
-        raise RegistryError(f"{name} has the format {content_type!r:.120}, which o8 does not know.", "Build it anew.")
+        raise RegistryError(
+            f"{name} has a format that o8 does not know ({content_type!r:.80}).", "Push it with a newer tool."
+        )
     if document.media_type not in ("", content_type):
         raise RegistryError(f"{name} is served as another kind of document than it is.", "Push it again.")
     if isinstance(document, Manifest) and document.config.media_type not in CONFIG_TYPES:
@@ -166,7 +169,7 @@ def choose(index: Index, machine: Platform, name: str) -> Descriptor:
     """
     built: dict[Platform, Descriptor] = {}
     for entry in index.manifests:
-        built.setdefault(Platform(entry.platform.os, entry.platform.architecture, entry.platform.variant), entry)
+        built.setdefault(entry.platform.built_for, entry)
     for platform in machine.runnable():
         if platform in built:
             return built[platform]
@@ -187,4 +190,4 @@ def _read(kind: type[Document], body: bytes, name: str) -> Document:
         return kind.model_validate_json(body)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "document"
-        raise RegistryError(f"{name} has a damaged manifest or configuration ({where}).", "Push it again.") from None
+        raise RegistryError(f"{name} has a damaged manifest ({where}).", "Push it again.") from None

@@ -1,4 +1,4 @@
-"""Why a registry said no. A 401 or 403 alone does not tell a wrong password from a missing right; asking twice does."""
+"""Why a registry said no. Wrong password and missing right look alike (401, 403) until one asks again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from yarl import URL
 
 from bot.errors import AccessDenied, RegistryError, WrongCredentials
 from bot.registry.auth import Caller, Refused
-from bot.registry.transport import base_url
+from bot.registry.transport import base_url, host_of
 
 
 async def explain_refusal(caller: Caller, url: URL, repository: str, accept: str, name: str) -> RegistryError:
@@ -15,14 +15,14 @@ async def explain_refusal(caller: Caller, url: URL, repository: str, accept: str
     Wrong credentials make even public images fail, so it says whether the same works without any.
     Raises `RegistryUnavailable` when the registry can no longer be asked.
     """
-    host = url.authority
+    host = host_of(url)
     if not caller.has_credentials_for(host):
         return AccessDenied(
             f"{name} is private or does not exist, and o8 has no credentials for {host}.",
             f"Set DOCKER_USERNAME and GITHUB_PAT (a classic token with `read:packages`) for {host}.",
         )
     is_public = await _is_allowed(caller.as_nobody(), url, repository, accept)
-    without = f"Without credentials {name} can{'' if is_public else 'not'} be read{'' if is_public else ' either'}."
+    without = f"{name} {'can be read without any' if is_public else 'cannot be read without any either'}."
     if not await is_known(caller, host):
         return wrong_credentials(host, without)
     return AccessDenied(
@@ -33,13 +33,13 @@ async def explain_refusal(caller: Caller, url: URL, repository: str, accept: str
 
 async def is_known(caller: Caller, host: str) -> bool:
     """Whether the registry takes the caller's credentials, apart from any image."""
-    return await _is_allowed(caller, base_url(host) / "v2/")
+    return await _is_allowed(caller.anew(), base_url(host) / "v2/")
 
 
 def wrong_credentials(host: str, remark: str = "") -> WrongCredentials:
     return WrongCredentials(
         f"{host} does not accept the user name and password. {remark}".strip(),
-        "Check DOCKER_USERNAME and DOCKER_PASSWORD or GITHUB_PAT: the token may have expired or been revoked.",
+        "Check DOCKER_USERNAME and DOCKER_PASSWORD or GITHUB_PAT: a token may have expired.",
     )
 
 

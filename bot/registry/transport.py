@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,7 +16,7 @@ from yarl import URL
 
 from bot.errors import InvalidInput, RegistryError, RegistryUnavailable
 
-MAX_BODY = 4 * 1024 * 1024  # bytes; registries need not take larger manifests (OCI distribution spec, "Pushing Manifests")
+MAX_BODY = 4 * 1024 * 1024  # bytes; larger manifests need not be taken (OCI distribution spec)
 _MAX_REDIRECTS = 5
 _ERROR_CODE = re.compile(r"[A-Z_]{1,64}")
 
@@ -61,8 +62,8 @@ class Transport:
     async def get(self, url: URL, *, authorization: str = "", accept: str = "*/*") -> Answer:
         """Any status is an answer. aiohttp drops `Authorization` on a redirect to another origin.
 
-        Raises `RegistryUnavailable` without a connection or in time, `RegistryError` for an answer that is too
-        long or no sound HTTP. Their causes are cut off (`from None`): aiohttp's errors hold the request's headers.
+        Raises `RegistryUnavailable` without a connection or in time, `RegistryError` for an answer that is
+        too long or no sound HTTP. Causes are cut off (`from None`): aiohttp's hold the request's headers.
         """
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
         if authorization:
@@ -75,30 +76,37 @@ class Transport:
                 return await _read(url, response)
         except TimeoutError:
             raise RegistryUnavailable(
-                f"{url.authority} gave no whole answer within {self._timeout_s:g} s.", "o8 can try again later."
+                f"{host_of(url)} gave no whole answer within {self._timeout_s:g} s.", "Try again later."
             ) from None
         except aiohttp.ClientSSLError:
             raise RegistryUnavailable(
-                f"{url.authority} has no TLS certificate that this machine trusts.", "Check the address and the clock."
+                f"{host_of(url)} has no certificate that this machine trusts.", "Check address and clock."
             ) from None
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
             raise RegistryUnavailable(
-                f"{url.authority} cannot be reached: {_reason(error)}.", "Check the address and the network."
+                f"{host_of(url)} gave no answer: {_reason(error)}.", "Check the address and the network."
             ) from None
         except (aiohttp.ClientError, ValueError) as error:  # ValueError: a Location or Link that is no URL
             raise RegistryError(
-                f"{url.authority} sent an answer that o8 cannot follow ({type(error).__name__}).",
+                f"{host_of(url)} sent an answer that o8 cannot follow ({type(error).__name__}).",
                 "Check that this address is a container registry.",
             ) from None
 
 
 def base_url(host: str) -> URL:
-    """`https://host`; plain http only for this machine itself (127.0.0.0/8, localhost). Raises `InvalidInput`."""
+    """`https://host`; http only for this machine itself (127.0.0.0/8, localhost). Raises `InvalidInput`."""
     try:
         url = URL(f"https://{host}")
         return url.with_scheme("http").with_port(url.explicit_port) if is_loopback(url) else url
     except ValueError:
-        raise InvalidInput(f"{host!r} is not a registry's address.", "It looks like ghcr.io or 127.0.0.1:5000.") from None
+        raise InvalidInput(
+            f"{host!r} is not a registry's address.", "It looks like ghcr.io or 127.0.0.1:5000."
+        ) from None
+
+
+def host_of(url: URL) -> str:
+    """`host[:port]` as people write it; yarl's own `authority` would add the port of https."""
+    return url.host_port_subcomponent or ""
 
 
 def is_loopback(url: URL) -> bool:
@@ -109,8 +117,8 @@ def is_loopback(url: URL) -> bool:
 
 
 def check(answer: Answer) -> None:
-    """Raises unless the status is 200: `RegistryUnavailable` for 429 and 5xx, `RegistryError` for the rest."""
-    host = answer.url.authority
+    """Raises unless the status is 200: `RegistryUnavailable` for 429 and 5xx, else `RegistryError`."""
+    host = host_of(answer.url)
     if answer.status == 200:
         return
     if answer.status == 429:
@@ -122,7 +130,7 @@ def check(answer: Answer) -> None:
     if answer.status >= 500 or answer.is_redirected_away:
         # A storage host that refuses its link (expired, wrong clock) gives a fresh one next time.
         raise RegistryUnavailable(
-            f"{host} has a fault (status {answer.status}).", "o8 can try again later.", answer.retry_after
+            f"{host} has a fault (status {answer.status}).", "Try again later.", answer.retry_after
         )
     code = f", {answer.error_code}" if answer.error_code else ""
     raise RegistryError(
@@ -137,11 +145,11 @@ async def _read(asked: URL, response: aiohttp.ClientResponse) -> Answer:
         body += chunk
         if len(body) > MAX_BODY:
             raise RegistryError(
-                f"{response.url.authority} sent more than {MAX_BODY // 1024 // 1024} MiB where a short document "
-                "belongs.",
+                f"{host_of(response.url)} sent more than {MAX_BODY >> 20} MiB instead of a document.",
                 "Check that this address is a container registry.",
             )
-    next_page = response.links.get("next", {}).get("url")
+    link = response.links.get("next")
+    next_page = link.get("url") if link else None
     return Answer(
         asked=asked,
         url=response.url,
@@ -170,6 +178,6 @@ def _seconds(retry_after: str) -> float:
 def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name is not known"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return "the connection was cut"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return "the connection broke off"

@@ -1,0 +1,215 @@
+"""One whole o8 with real parts around it: engine, registry with a password, its own nginx, a scratch data folder.
+
+Tests, the demo and the benchmarks all live in a `House`; o8 itself runs as a process of its own, as in production.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from lab.engine import ensure_engine, free_subnet
+from lab.registry import PASSWORD, USER, LabRegistry, password_registry
+from lab.waiting import until
+
+SERVE = (sys.executable, "-m", "bot", "serve")
+START_S = 20.0
+ENDINGS = (
+    "succeeded", "unchanged", "failed", "rolled_back", "superseded", "cancelled", "held", "needs_attention",
+)  # fmt: skip
+LIVE = ("draining", "watching", "succeeded")
+
+
+class Refused(Exception):
+    """The API answered with a problem. `status` and `problem` are what it said."""
+
+    def __init__(self, status: int, problem: Any) -> None:
+        super().__init__(f"{status}: {problem}")
+        self.status = status
+        self.problem = problem
+
+
+class House:
+    """`async with house() as h: await h.start()`. Addresses are on 127.0.0.1."""
+
+    def __init__(self, folder: Path, registry: LabRegistry, environ: Mapping[str, str], engine_host: str) -> None:
+        self.folder = folder
+        self.registry = registry
+        self.engine_host = engine_host
+        self.environ = dict(environ)
+        self.data = folder / "data"
+        self.port = int(environ["PORT"])
+        self.http_port = int(environ["NGINX_HTTP_PORT"])
+        self.secret = environ["GITHUB_WEBHOOK_SECRET"]
+        self.process: subprocess.Popen[bytes] | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    # -- o8 itself
+
+    async def start(self, command: Sequence[str] = SERVE) -> Self:
+        """Starts o8 and waits until it answers on its socket."""
+        with (self.folder / "o8.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=os.environ | self.environ, cwd=Path(__file__).parent.parent, stdout=log, stderr=log
+            )
+        await self.until(self._is_up, START_S)
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, as the kernel or a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, as systemd would."""
+        self._end(signal.SIGTERM)
+
+    def log(self) -> str:
+        return (self.folder / "o8.log").read_text(errors="replace")
+
+    async def _is_up(self) -> bool:
+        if self.process is None or self.process.poll() is not None:
+            raise RuntimeError(f"o8 ended instead of starting:\n{self.log()[-4000:]}")
+        with contextlib.suppress(aiohttp.ClientError, OSError):
+            return bool(await self.get("/services") is not None)
+        return False
+
+    def _end(self, number: signal.Signals) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(30)
+
+    # -- its API
+
+    async def get(self, path: str) -> Any:
+        return await self.call("GET", path)
+
+    async def post(self, path: str, **body: Any) -> Any:
+        return await self.call("POST", path, body)
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """What `/api/v1{path}` answers; raises `Refused` on a problem."""
+        if self._session is None:
+            connector = aiohttp.UnixConnector(str(self.data / "o8.sock"))
+            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(60))
+        async with self._session.request(method, f"http://o8/api/v1{path}", json=body) as answer:
+            content = await answer.json(content_type=None) if answer.content_type.endswith("json") else None
+            if answer.status >= 400:
+                raise Refused(answer.status, content)
+            return content
+
+    async def apply(self, name: str, **more: Any) -> Any:
+        """Adds or changes a service of this registry; short times unless said otherwise."""
+        values = {
+            "name": name, "image": self.registry.image(f"acme/{name}"), "port": 8080, "domains": [f"{name}.test"],
+            "watch": 1, "stop_timeout": 5, "health": {"path": "/health", "within": 20},
+        } | more  # fmt: skip
+        return await self.call("PUT", f"/services/{name}", values)
+
+    async def deploy(self, service: str, release: str = "", kind: str = "deploy") -> dict[str, Any]:
+        body = {"kind": kind} | ({"release": release} if release else {})
+        return dict(await self.call("POST", f"/services/{service}/deployments", body))
+
+    async def newest(self, service: str) -> dict[str, Any]:
+        """The newest deployment of `service`, empty when there is none."""
+        found = await self.get(f"/deployments?service={service}&limit=1")
+        items = found["deployments"] if isinstance(found, dict) else found
+        return dict(items[0]) if items else {}
+
+    async def ended(self, deployment: int, within_s: float = 60) -> dict[str, Any]:
+        """A deployment at its ending."""
+        return await self.reached(deployment, ENDINGS, within_s)
+
+    async def is_live(self, deployment: int, within_s: float = 60) -> dict[str, Any]:
+        """A deployment that serves, or has ended otherwise."""
+        return await self.reached(deployment, (*LIVE, *ENDINGS), within_s)
+
+    async def reached(self, deployment: int, states: Sequence[str], within_s: float = 60) -> dict[str, Any]:
+        async def look() -> dict[str, Any]:
+            found = dict(await self.get(f"/deployments/{deployment}"))
+            return found if found["state"] in states else {}
+
+        return await self.until(look, within_s)
+
+    async def until(self, look: Callable[[], Awaitable[Any]], within_s: float = 30) -> Any:
+        """See `lab.waiting.until`; o8's own log is in the error."""
+        try:
+            return await until(look, within_s)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.log()[-6000:]}") from None
+
+    # -- its visitors
+
+    async def visit(self, host: str, path: str = "/") -> tuple[int, str]:
+        """Status and text of a fresh request through nginx."""
+        async with aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{self.http_port}{path}"
+            async with session.get(url, headers={"Host": host}, allow_redirects=False) as answer:
+                return answer.status, await answer.text()
+
+    async def close(self) -> None:
+        """Ends o8 and its nginx. The engine's part is removed by `house`."""
+        self.stop()
+        if self._session is not None:
+            await self._session.close()
+        pid = self.data / "nginx" / "nginx.pid"
+        if pid.exists():
+            with contextlib.suppress(ProcessLookupError, ValueError):
+                os.kill(int(pid.read_text()), signal.SIGTERM)
+                await _gone(int(pid.read_text()))
+
+
+@asynccontextmanager
+async def house(**settings: str) -> AsyncIterator[House]:
+    """A house with everything but o8 running; `settings` are more of o8's variables."""
+    with ExitStack() as parts:
+        engine = ensure_engine()
+        folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="o8-house-")))
+        registry = parts.enter_context(password_registry())
+        place = parts.enter_context(free_subnet(engine.host))
+        http_port, port = _free_ports(2)
+        environ = {
+            "PORT": str(port), "NGINX_MODE": "embedded", "NGINX_LISTEN": "127.0.0.1", "NGINX_HTTP_PORT": str(http_port),
+            "O8_DATA_DIR": str(folder / "data"), "O8_NETWORK": place.network, "O8_SUBNET": str(place.subnet),
+            "DOCKER_HOST": engine.host, "DOCKER_SERVER_ADDRESS": registry.address, "DOCKER_USERNAME": USER,
+            "DOCKER_PASSWORD": PASSWORD, "GITHUB_WEBHOOK_SECRET": secrets.token_hex(16),
+        } | settings  # fmt: skip
+        found = House(folder, registry, environ, engine.host)
+        try:
+            yield found
+        finally:
+            await found.close()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+async def _gone(pid: int, within_s: float = 10) -> None:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        await asyncio.sleep(0.05)
