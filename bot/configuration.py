@@ -9,39 +9,78 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from ipaddress import ip_network
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from bot.errors import InvalidInput
+from bot.problems import Problem, explain, matching
 
-ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}[kmg]?$", to_lower=True)]
+
+def _exists(network: str) -> str:
+    try:
+        ip_network(network)
+    except ValueError as problem:
+        raise ValueError(f"{problem}; expected an address or network such as `10.0.0.0/8`") from None
+    return network
+
+
+ServiceName = Annotated[
+    str,
+    matching(
+        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        "1 to 63 lower-case letters, digits and -, with no - at either end",
+    ),
+]
+Size = Annotated[str, matching(r"^[1-9][0-9]{0,8}[kmgKMG]?$", "a size such as `256m` or `2g`", to_lower=True)]
 Domain = Annotated[
     str,
-    StringConstraints(
+    matching(
+        r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        "a host name in lower case such as `web.example.org`",
         max_length=253,
-        pattern=r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     ),
 ]
-UrlPath = Annotated[str, StringConstraints(max_length=512, pattern=r"^/[A-Za-z0-9._~/%&=?-]*$")]
-FilePath = Annotated[str, StringConstraints(max_length=512, pattern=r"^(/[A-Za-z0-9._-]+)+$")]
+UrlPath = Annotated[
+    str, matching(r"^/[A-Za-z0-9._~/%&=?-]*$", "a path such as `/health`, of plain URL characters", max_length=512)
+]
+FilePath = Annotated[
+    str, matching(r"^(/[A-Za-z0-9._-]+)+$", "an absolute path of letters, digits and . _ -", max_length=512)
+]
 ImageName = Annotated[
     str,
-    StringConstraints(
+    matching(
+        r"^[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$",
+        "registry/name without a tag, in lower case, such as `ghcr.io/acme/web`",
         max_length=255,
-        pattern=r"^[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$",
     ),
 ]
-Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
+Tag = Annotated[
+    str,
+    matching(
+        r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$",
+        "a tag: 1 to 128 letters, digits and . _ -, not starting with . or -",
+    ),
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
 HostPort = Annotated[
-    str, StringConstraints(pattern=r"^((\d{1,3}\.){3}\d{1,3}:)?[1-9][0-9]{0,4}$")
+    str,
+    matching(
+        r"^(([0-9]{1,3}\.){3}[0-9]{1,3}:)?[1-9][0-9]{0,4}$",
+        "a port or address:port, such as `8080` or `127.0.0.1:8080`",
+    ),
 ]
-Network = Annotated[str, StringConstraints(pattern=r"^[0-9a-f.:]{2,45}(/[0-9]{1,3})?$")]
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
+Network = Annotated[
+    str,
+    matching(r"^[0-9a-f.:]{2,45}(/[0-9]{1,3})?$", "an address or network such as `10.0.0.0/8`"),
+    AfterValidator(_exists),
+]
+HeaderName = Annotated[
+    str, matching(r"^[A-Za-z][A-Za-z0-9-]{0,63}$", "a header name such as `X-Forwarded-For`")
+]
 
 
 class _Section(BaseModel):
@@ -100,10 +139,19 @@ class Health(_Section):
         "http", description="`http` asks a path, `tcp` opens a connection, `image` uses the image's HEALTHCHECK"
     )
     path: UrlPath = Field("/", description="http only: the path asked, with the first domain as Host")
-    expect: Annotated[str, StringConstraints(pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$")] = Field(
+    expect: Annotated[
+        str, matching(r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$", "a status or a range such as `200-399`")
+    ] = Field(
         "200-399", description="http only: statuses that pass; redirects are not followed"
     )
     within: int = Field(60, ge=1, le=3600, description="seconds a candidate has to become healthy")
+
+    @model_validator(mode="after")
+    def _something_can_pass(self) -> Self:
+        low, _, high = self.expect.partition("-")
+        if int(low) > int(high or low):
+            raise ValueError(f'expect = "{self.expect}" lets nothing pass; the lower status comes first')
+        return self
 
 
 class Site(_Section):
@@ -135,9 +183,13 @@ class Site(_Section):
 class Volume(_Section):
     """A folder that outlives the containers, kept under `O8_DATA_DIR/volumes/<service>/<name>`."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$")] = Field(
-        description="name of the folder"
-    )
+    name: Annotated[
+        str,
+        matching(
+            r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$",
+            "1 to 63 lower-case letters, digits, _ and -, starting and ending with a letter or digit",
+        ),
+    ] = Field(description="name of the folder")
     path: FilePath = Field(description="where the container sees it")
     exclusive: bool = Field(
         False, description='true when two containers must never use it at once; needs strategy = "recreate"'
@@ -193,8 +245,8 @@ class Configuration(_Section):
         if self.strategy == "recreate" and self.replicas > 1:
             raise ValueError('strategy = "recreate" runs one replica')
         if self.host_port:
-            *address, port = self.host_port.split(":")
-            if int(port) > 65535 or any(int(part) > 255 for part in address[0].split(".") if address):
+            address, _, port = self.host_port.rpartition(":")
+            if int(port) > 65535 or any(int(part) > 255 for part in address.split(".") if part):
                 raise ValueError(f'host_port "{self.host_port}" is not a port or address:port')
         return self
 
@@ -212,7 +264,7 @@ def read(values: dict[str, Any]) -> Configuration:
         return Configuration.model_validate(values)
     except ValidationError as error:
         raise InvalidInput(
-            "The service file is wrong: " + "; ".join(_problem(e) for e in error.errors()) + ".",
+            "The service file is wrong: " + "; ".join(map(_in_words, explain(error))) + ".",
             "docs/services.md explains every key.",
         ) from None
 
@@ -225,12 +277,9 @@ def read_toml(text: str) -> Configuration:
         raise InvalidInput(f"The service file is not TOML: {error}.", "docs/services.md has an example.") from None
 
 
-def _problem(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "file"
-    found = error.get("input")
-    if error["type"] == "missing":
-        return f"{where} is missing"
-    if error["type"] == "extra_forbidden":
-        return f"{where} is not a known key"
-    text = error["msg"].removeprefix("Value error, ")
-    return f"{where}: {text}" if isinstance(found, dict) else f"{where} = {found!r:.80}: {text}"
+def _in_words(problem: Problem) -> str:
+    where = problem.where or "file"
+    if problem.text.startswith("is "):
+        return f"{where} {problem.text}"
+    found = "" if isinstance(problem.found, dict) else f" = {problem.found!r:.80}"
+    return f"{where}{found}: {problem.text}"

@@ -77,7 +77,11 @@ def _bindings(text: str) -> Iterator[Binding]:
 
 
 def _checked(text: str) -> str:
-    if len(text.encode()) > MAX_BYTES:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair, as a shell passes on bytes that are no UTF-8
+        raise InvalidInput("The environment holds characters that are no text.", "Save it as UTF-8.") from None
+    if size > MAX_BYTES:
         raise InvalidInput(f"The environment is larger than {MAX_BYTES // 1024} KiB.", "Mount a file instead.")
     return text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import datetime
 from ipaddress import IPv4Network
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bot import addresses, environment
 from bot.configuration import Configuration
 from bot.engines import Engine
-from bot.errors import Conflict, InvalidInput, NotFound
+from bot.errors import Conflict, InvalidInput, NotFound, O8Error
 from bot.models import SLOTS, Deployment, Kind, Service, Wanted
 from bot.nginx import Nginx
 from bot.store import Store
@@ -91,23 +91,26 @@ class Operations:
 
     async def set_environment(self, name: str, values: dict[str, str], actor: str) -> Deployment | None:
         """Sets some values, keeps every other line as written, deploys; None while the service does not run."""
+        return await self.change_environment(name, values, [], actor)
+
+    async def unset_environment(self, name: str, keys: list[str], actor: str) -> Deployment | None:
+        """Removes some names; raises `InvalidInput` when one is not set."""
+        return await self.change_environment(name, {}, keys, actor)
+
+    async def change_environment(
+        self, name: str, values: dict[str, str], removed: list[str], actor: str
+    ) -> Deployment | None:
+        """Sets and removes in one revision and one deployment; all of it or nothing."""
 
         def edit(text: str) -> str:
             for key, value in values.items():
                 text = environment.with_value(text, key, value)
-            return text
-
-        return await self._edit_environment(name, edit, actor, f"environment: set {', '.join(values)}")
-
-    async def unset_environment(self, name: str, keys: list[str], actor: str) -> Deployment | None:
-        """Removes some names; raises `InvalidInput` when one is not set."""
-
-        def edit(text: str) -> str:
-            for key in keys:
+            for key in removed:
                 text = environment.without(text, key)
             return text
 
-        return await self._edit_environment(name, edit, actor, f"environment: unset {', '.join(keys)}")
+        words = [f"{word} {', '.join(keys)}" for word, keys in (("set", list(values)), ("unset", removed)) if keys]
+        return await self._edit_environment(name, edit, actor, f"environment: {'; '.join(words)}")
 
     async def write_environment(self, name: str, text: str, actor: str) -> Deployment | None:
         """Replaces the whole `.env` text, comments and all."""
@@ -116,7 +119,7 @@ class Operations:
     async def logs(
         self, name: str, *, tail: int = 100, since: datetime | None = None, follow: bool = False,
         timestamps: bool = False,
-    ) -> AsyncIterator[str]:  # fmt: skip
+    ) -> AsyncGenerator[str, None]:  # fmt: skip
         """Lines of all replicas that serve, without line ends, secrets masked; with several replicas each is named."""
         service = await self._store.service(name)
         live = await self._store.deployment(service.live) if service.live else None
@@ -153,22 +156,25 @@ class Operations:
         return await self._worker.want(Wanted(service=name, kind=Kind.CONFIGURE, actor=actor, reason=reason))
 
 
-async def _merged(sources: list[tuple[str, AsyncIterator[bytes]]]) -> AsyncIterator[str]:
+async def _merged(sources: list[tuple[str, AsyncIterator[bytes]]]) -> AsyncGenerator[str, None]:
     """Lines of several endless sources as they come; a slow reader slows the sources, memory stays bounded."""
-    lines: asyncio.Queue[str | None] = asyncio.Queue(1000)
+    lines: asyncio.Queue[str | O8Error | None] = asyncio.Queue(1000)
 
     async def pump(prefix: str, source: AsyncIterator[bytes]) -> None:
         try:
             async for line in source:
                 await lines.put(prefix + line.rstrip(b"\r\n").decode(errors="replace"))
-        finally:
-            await lines.put(None)
+        except O8Error as trouble:
+            await lines.put(trouble)
+        await lines.put(None)  # not in a `finally`: after a cancellation nobody empties the queue
 
     pumps = [asyncio.create_task(pump(prefix, source)) for prefix, source in sources]
     try:
         running = len(pumps)
         while running:
             line = await lines.get()
+            if isinstance(line, O8Error):
+                raise line
             if line is None:
                 running -= 1
             else:
@@ -176,6 +182,7 @@ async def _merged(sources: list[tuple[str, AsyncIterator[bytes]]]) -> AsyncItera
     finally:
         for task in pumps:
             task.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
 
 
 def release_named(releases: tuple[Deployment, ...], name: str, service: str) -> Deployment:

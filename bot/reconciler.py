@@ -22,6 +22,7 @@ INTERVAL_S = 60.0
 SETTLING_S = 0.5  # changes come in bursts: die, stop, destroy
 REPAIR_PAUSE = timedelta(minutes=10)  # after a repair that failed
 REPAIRER = "o8"
+_IDLE = ("created", "exited", "dead")  # a replica that does not run has no address
 _log = logging.getLogger(__name__)
 
 
@@ -117,9 +118,10 @@ class Reconciler:
         if service.is_stopped or live.slot is None:
             return
         is_whole = len(replicas) == live.configuration.replicas and all(
-            replica.deployment in (live.id, live.target) and replica.address for replica in replicas
+            replica.deployment in (live.id, live.target) and (replica.address or replica.state in _IDLE)
+            for replica in replicas
         )
-        idle = [r for r in replicas if r.state in ("created", "exited", "dead")]
+        idle = [r for r in replicas if r.state in _IDLE]
         if is_whole and not idle:
             return
         if is_whole and live.configuration.restart in ("no", "on-failure") and all(r.state == "exited" for r in idle):

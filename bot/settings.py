@@ -25,6 +25,7 @@ from pydantic import (
 from bot import environment
 from bot.configuration import Domain, Port
 from bot.errors import InvalidInput, SettingsError
+from bot.problems import Problem, explain, matching
 
 SECRETS = (
     "GITHUB_PAT", "DOCKER_PASSWORD", "GITHUB_WEBHOOK_SECRET", "AUTH_PASSWORD",
@@ -39,7 +40,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     port: Port = Field(8080, description="TCP port of o8 itself: webhooks, later API and dashboard")
-    bind: Annotated[str, Field(pattern=r"^[0-9a-f.:]+$")] = Field(
+    bind: Annotated[str, matching(r"^[0-9a-f.:]+$", "an IP address such as 127.0.0.1")] = Field(
         "127.0.0.1", description="address o8 listens on; nginx stands in front"
     )
     base_domain: Domain | Literal[""] = Field("", description="services without domains get `<name>.BASE_DOMAIN`")
@@ -48,17 +49,17 @@ class Settings(BaseModel):
         _EMPTY, description="secret of the GitHub webhook; several, comma-separated, while one is being replaced"
     )
     github_pat: SecretStr = Field(_EMPTY, description="classic token with `read:packages`")
-    docker_server_address: Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:[0-9]{1,5})?$")] = Field(
-        "ghcr.io", description="registry that the credentials belong to"
-    )
+    docker_server_address: Annotated[
+        str, matching(r"^[a-z0-9.-]+(:[0-9]{1,5})?$", "a host name in lower case, with a port where needed")
+    ] = Field("ghcr.io", description="registry that the credentials belong to")
     docker_username: str = Field("", description="user name at the registry; empty means anonymous")
     docker_password: SecretStr = Field(_EMPTY, description="password or token at the registry; default `GITHUB_PAT`")
     poll_interval: int = Field(600, ge=10, le=86400, description="seconds between two looks at the followed tags")
 
     docker_host: str = Field("unix:///var/run/docker.sock", description="where the Docker Engine listens")
-    o8_network: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")] = Field(
-        "o8", description="name of o8's own bridge network"
-    )
+    o8_network: Annotated[
+        str, matching(r"^[a-z0-9][a-z0-9_.-]{0,62}$", "1 to 63 lower-case letters, digits and _ . -")
+    ] = Field("o8", description="name of o8's own bridge network")
     o8_subnet: IPv4Network = Field(
         IPv4Network("172.29.0.0/16"), description="addresses of that network; must be free on this machine"
     )
@@ -73,9 +74,9 @@ class Settings(BaseModel):
     nginx_test_command: str = Field("sudo -n nginx -t", description="system mode: tests the whole configuration")
     nginx_reload_command: str = Field("sudo -n systemctl reload nginx", description="system mode: reloads nginx")
     nginx_snippet: str = Field("", description="file that sites with `tls = \"snippet\"` include")
-    nginx_listen: Annotated[str, Field(pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$")] = Field(
-        "", description="address that sites listen on; empty means all"
-    )
+    nginx_listen: Annotated[
+        str, matching(r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$", "an IPv4 address such as 127.0.0.1, or nothing")
+    ] = Field("", description="address that sites listen on; empty means all")
     nginx_http_port: Port = Field(80, description="port of the sites")
     nginx_https_port: Port = Field(443, description="TLS port of the sites")
 
@@ -150,10 +151,16 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -
     try:
         settings = Settings.model_validate(known)
     except ValidationError as error:
-        problems += [_problem(e) for e in error.errors()]
+        problems += map(_in_words, explain(error))
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def data_dir(environ: Mapping[str, str], dotenv: Path) -> Path:
+    """Only O8_DATA_DIR, found as `load` finds it: for programs that talk to an o8 which runs already."""
+    named = environ.get("O8_DATA_DIR") or _read_dotenv(dotenv, []).get("O8_DATA_DIR")
+    return Path(named) if named else default_data_dir(environ)
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -184,16 +191,17 @@ def _read_secret_file(name: str, values: dict[str, str], problems: list[str]) ->
         return
     try:
         values[name] = Path(path).read_text().strip()
-    except OSError as error:
-        problems.append(f"{name}_FILE = {path!r}: cannot be read ({error.strerror}); expected a file with the value")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        problems.append(f"{name}_FILE = {path!r}: cannot be read ({why}); expected a file with the value")
 
 
-def _problem(error: Any) -> str:
-    if not error["loc"]:
-        return str(error["msg"]).removeprefix("Value error, ")
-    name = str(error["loc"][0]).upper()
-    found = "(hidden)" if name in SECRETS else repr(error["input"])
-    return f"{name} = {found}: {error['msg'].removeprefix('Value error, ')}"
+def _in_words(problem: Problem) -> str:
+    if not problem.path:
+        return problem.text
+    name = problem.path[0].upper()
+    found = "(hidden)" if name in SECRETS else repr(problem.found)
+    return f"{name} = {found}: {problem.text}"
 
 
 def _split(value: str) -> list[str]:

@@ -48,23 +48,31 @@ class Vault:
         try:
             if key:
                 return key.decrypt(nonce, text, row.encode()).decode()
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
             raise Sealed(f"{row} was changed outside o8 and cannot be opened.", "Restore it from a backup.") from None
         raise Sealed(f"The key that sealed {row} is not in O8_SECRET_KEY.", "Add the old key after the new one.")
 
 
 def key_in(folder: Path) -> str:
-    """The key kept in `folder`, made on first use with mode 0600."""
+    """The key kept in `folder`, made on first use with mode 0600. One process at a time: the database's lock."""
     path = folder / "secret.key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    if not path.exists():
+        draft = folder / "secret.key.new"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)  # whole or not at all: a kill must not leave half a key
+        _sync(folder)
     return path.read_text().strip()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _key_id(key: bytes) -> bytes:

@@ -142,6 +142,18 @@ class Commands:
         await self._record("env unset", service, {"names": sorted(names)})
         return deployment
 
+    async def change_environment(self, service: str, values: dict[str, str], removed: list[str]) -> Deployment | None:
+        """Sets and removes environment values and deploys that, all of it or nothing."""
+        deployment = await self._services.operations.change_environment(service, values, removed, self._actor)
+        await self._record("env change", service, {"set": sorted(values), "unset": sorted(removed)})
+        return deployment
+
+    async def read_environment(self, service: str) -> str:
+        """The `.env` text with its values; recorded, as it shows secrets."""
+        text = await self._services.operations.environment(service)
+        await self._record("env read", service)
+        return text
+
     async def write_environment(self, service: str, text: str) -> Deployment | None:
         """Replaces the whole `.env` text, kept as written, and deploys it."""
         deployment = await self._services.operations.write_environment(service, text, self._actor)

@@ -1,16 +1,9 @@
-"""A real Docker Engine: the one that runs here, one started for us, or a private one that may be killed.
-
-A private one lives in its own network, mount and process namespaces, so that whatever it leaves behind
-(containers, shims, mounts) ends with them.
-"""
+"""A real Docker Engine, the one that runs here or one started for us, and a network for one test run."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -19,14 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import docker
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 POOLS = (IPv4Network("172.29.0.0/16"), IPv4Network("10.199.0.0/16"))
 START_S = 60.0
-SPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 LOCKS = Path(tempfile.gettempdir()) / "o8-lab-subnets"
 
 
@@ -53,12 +45,12 @@ class Place(NamedTuple):
 def ensure_engine() -> RunningEngine:
     """The daemon at DOCKER_HOST or the usual socket; as root, starts one when none runs."""
     host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
-    if _answers(host):
+    if answers(host):
         return RunningEngine(host)
     if os.geteuid() != 0:
         raise RuntimeError(f"No Docker Engine answers at {host}, and only root can start one.")
-    started = RunningEngine(DEFAULT_HOST, _spawn(["dockerd"]))
-    _wait_until(lambda: _answers(started.host), "the Docker Engine")
+    started = RunningEngine(DEFAULT_HOST, spawn(["dockerd"]))
+    wait_until(lambda: answers(started.host), "the Docker Engine")
     return started
 
 
@@ -69,13 +61,14 @@ def free_subnet(host: str = DEFAULT_HOST) -> Iterator[Place]:
     At the end, the network of that name and the containers on it are removed.
     """
     LOCKS.mkdir(exist_ok=True)
-    used = _used_networks(host)
     for subnet in (part for pool in POOLS for part in pool.subnets(new_prefix=20)):
-        if any(subnet.overlaps(other) for other in used):
-            continue
-        with (LOCKS / str(subnet.network_address)).open("w") as lock, suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            place = Place(f"o8-test-{str(subnet.network_address).replace('.', '-')}", subnet)
+        place = Place(f"o8-test-{str(subnet.network_address).replace('.', '-')}", subnet)
+        with (LOCKS / place.network).open("w") as lock:
+            if not _is_ours(lock):
+                continue
+            _remove_network(host, place.network)  # left behind by a run that was killed
+            if any(subnet.overlaps(other) for other in _used_networks(host)):
+                continue
             try:
                 yield place
             finally:
@@ -84,139 +77,15 @@ def free_subnet(host: str = DEFAULT_HOST) -> Iterator[Place]:
     raise RuntimeError("No free subnet is left for a test.")
 
 
-class PrivateEngine:
-    """A daemon of its own. `inside` runs other programs in its network, such as a registry."""
-
-    def __init__(self, folder: Path, *, live_restore: bool, disk: str) -> None:
-        self.host = f"unix://{folder}/docker.sock"
-        self._folder = folder
-        self._cgroup = f"/o8-lab-{os.getpid()}-{folder.name}"
-        (folder / "daemon.json").write_text(json.dumps({"live-restore": live_restore}))
-        (folder / "data").mkdir()
-        setup = "ip link set lo up"
-        if disk:
-            setup += f" && mount -t tmpfs -o size={disk} o8-lab {folder}/data"
-        self._spaces = _spawn(
-            ["unshare", *SPACES, "sh", "-c", f"{setup} && exec docker-init -s -- sleep infinity"]
-        )
-        self._daemon: subprocess.Popen[bytes] | None = None
-
-    def inside(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Starts `command` in the namespaces; it ends with them at the latest."""
-        return _spawn(["nsenter", "--target", str(self._init()), "--net", "--mount", "--pid", *command])
-
-    def registry(self) -> str:
-        """Starts an open registry inside; returns its address, which only this engine reaches."""
-        configuration = {
-            "version": "0.1",
-            "storage": {"filesystem": {"rootdirectory": f"{self._folder}/registry"}},
-            "http": {"addr": "127.0.0.1:5000"},
-        }
-        path = self._folder / "registry.yml"
-        path.write_text(json.dumps(configuration))  # YAML understands JSON
-        process = self.inside(["docker-registry", "serve", str(path)])
-        _wait_until(
-            lambda: self.inside(["busybox", "nc", "-z", "127.0.0.1", "5000"]).wait() == 0,
-            "the registry",
-            process,
-        )
-        return "127.0.0.1:5000"
-
-    def start(self) -> None:
-        """Starts the daemon and waits until it answers."""
-        (self._folder / "docker.pid").unlink(missing_ok=True)
-        self._daemon = self.inside(self._command())
-        _wait_until(lambda: _answers(self.host), "the private Docker Engine", self._daemon)
-
-    def kill(self) -> None:
-        """SIGKILL; containers are left behind as after a crash."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """SIGTERM: an orderly end, which stops the containers unless `live_restore`."""
-        self._end(signal.SIGTERM)
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """The daemon hangs: connections are accepted, nothing is answered."""
-        os.kill(self._daemon_pid(), signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        os.kill(self._daemon_pid(), signal.SIGCONT)
-        if self._daemon:
-            self._daemon.send_signal(signal.SIGCONT)  # nsenter stops together with its child
-
-    def close(self) -> None:
-        """Ends all that runs inside, and removes the folder and the control groups."""
-        self._spaces.kill()
-        self._spaces.wait()
-        if self._daemon:
-            self._daemon.kill()
-            self._daemon.wait()
-        for group in Path("/sys/fs/cgroup").glob(f"**{self._cgroup}"):
-            _remove_groups(group)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _command(self) -> list[str]:
-        return [
-            "dockerd",
-            f"--host={self.host}",
-            f"--config-file={self._folder}/daemon.json",
-            f"--data-root={self._folder}/data",
-            f"--exec-root={self._folder}/exec",
-            f"--pidfile={self._folder}/docker.pid",
-            f"--cgroup-parent={self._cgroup}",
-        ]
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._daemon and self._daemon.poll() is None:
-            os.kill(self._daemon_pid(), number)
-            self.thaw()
-            self._daemon.wait(timeout=60)
-
-    def _init(self) -> int:
-        """The first process of the namespaces, as seen from here; waits until its network is up."""
-        _wait_until(lambda: _child_of(self._spaces.pid, "docker-init"), "the namespaces", self._spaces)
-        return _child_of(self._spaces.pid, "docker-init")
-
-    def _daemon_pid(self) -> int:
-        return _child_of(self._daemon.pid, "dockerd") if self._daemon else 0
-
-
-@contextmanager
-def private_engine(*, live_restore: bool = False, disk: str = "") -> Iterator[PrivateEngine]:
-    """A started `PrivateEngine`; everything of it is gone at the end. Needs root.
-
-    `disk` limits its data (in memory then): `100m` makes it easy to fill.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="o8-engine-"))
-    engine = PrivateEngine(folder, live_restore=live_restore, disk=disk)
-    try:
-        engine.start()
-        yield engine
-    finally:
-        engine.close()
-
-
-def _spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Starts `command` in the background, out of reach of the terminal's Ctrl-C."""
     return subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
 
 
-def _child_of(pid: int, name: str) -> int:
-    """The child of `pid` that runs `name`, 0 when there is none."""
-    with suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            if Path(f"/proc/{child}/comm").read_text().strip() == name:
-                return int(child)
-    return 0
-
-
-def _answers(host: str) -> bool:
+def answers(host: str) -> bool:
+    """Whether a Docker Engine answers at `host`."""
     try:
         client = docker.APIClient(host, timeout=5)
     except docker.errors.DockerException:
@@ -225,9 +94,10 @@ def _answers(host: str) -> bool:
     return True
 
 
-def _wait_until(
+def wait_until(
     is_so: Callable[[], object], what: str, process: subprocess.Popen[bytes] | None = None
 ) -> None:
+    """Raises `RuntimeError` when `is_so` is not true in time, or when `process` ends before."""
     deadline = time.monotonic() + START_S
     while not is_so():
         if process and process.poll() is not None:
@@ -235,6 +105,15 @@ def _wait_until(
         if time.monotonic() > deadline:
             raise RuntimeError(f"{what} did not start within {START_S:g} s")
         time.sleep(0.05)
+
+
+def _is_ours(lock: IO[str]) -> bool:
+    """Whether we got the lock; it ends with the file's closing, so with the process at the latest."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _used_networks(host: str) -> set[IPv4Network]:
@@ -263,10 +142,3 @@ def _remove_network(host: str, name: str) -> None:
             client.remove_container(container["Id"], force=True, v=True)
         client.remove_network(name)
     client.close()
-
-
-def _remove_groups(group: Path) -> None:
-    """Control groups are removed from the innermost outwards; the kernel refuses those still in use."""
-    for inner in sorted(group.glob("**/"), key=lambda path: len(path.parts), reverse=True):
-        with suppress(OSError):
-            inner.rmdir()

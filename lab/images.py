@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ WEB = (
     'mkdir -p /www; echo "${VERSION:-none}" > /www/index.html; echo "listening on ${PORT:-8080}"; '
     'httpd -p "${PORT:-8080}" -h /www; trap "exit 0" TERM; while :; do sleep 3600 & wait $!; done'
 )
+MADE_HERE = f"lab.process={os.getpid()}"
 _numbers = itertools.count()
 
 
@@ -54,7 +56,7 @@ def busybox_image(
     unique = f"{os.getpid()}-{next(_numbers)}"
     lines = [
         f"CMD {json.dumps(['sh', '-c', script])}",
-        f"LABEL lab.unique={unique}",
+        f"LABEL {MADE_HERE} lab.unique={unique}",
         "ENV PATH=/bin",
         *changes,
     ]
@@ -72,6 +74,15 @@ def forget(host: str, image: Image) -> None:
     client = docker.APIClient(host)
     client.remove_image(f"{image.image}@{image.digest}")
     client.remove_image(f"{image.image}:{image.tag}")
+    client.close()
+
+
+def remove_all(host: str) -> None:
+    """Removes every image that this process made on the daemon at `host`; none may be in use any more."""
+    client = docker.APIClient(host)
+    for image in client.images(all=True, quiet=True, filters={"label": MADE_HERE}):
+        with suppress(docker.errors.NotFound):
+            client.remove_image(image, force=True)
     client.close()
 
 

@@ -82,6 +82,8 @@ class EngineFacts(_Frozen):
     storage_bytes_total: int
     is_live_restore: bool
     data_root: str
+    storage_driver: str = ""  # empty when the engine has none
+    foreign: tuple[str, ...] = ()  # names of ours (`o8-...`) on containers that are not this installation's
 
 
 class Engine(Protocol):

@@ -9,10 +9,12 @@ from bot.store.audit import Audit
 from bot.store.connection import AlreadyRunning
 from bot.store.deliveries import Deliveries
 from bot.store.deployments import Deployments
+from bot.store.health import Health
+from bot.store.releases import Releases
 from bot.store.services import Services
 
 __all__ = ["AlreadyRunning", "Store"]
 
 
-class Store(Services, Deployments, Deliveries, Audit):
+class Store(Services, Deployments, Releases, Deliveries, Audit, Health):
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

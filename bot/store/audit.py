@@ -16,14 +16,13 @@ class Audit(Connection):
     @change
     def record(self, db: Database, actor: str, action: str, subject: str, detail: dict[str, Any]) -> None:
         """Appends one entry; `detail` never holds a secret value."""
-        last = rows(db, "SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")
+        # The newest hash is kept apart, and the chain goes on from there: cutting off its end is seen for ever.
+        id, previous = _newest(db)
         entry = {
-            "id": last[0]["id"] + 1 if last else 1, "at": now(), "actor": actor, "action": action,
-            "subject": subject, "detail": orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode(),
-            "previous": last[0]["hash"] if last else "",
+            "id": id + 1, "at": now(), "actor": actor, "action": action, "subject": subject,
+            "detail": orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode(), "previous": previous,
         }  # fmt: skip
         db.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [*entry.values(), _hash(entry)])
-        # The newest hash is kept apart, so that cutting off the end of the chain is seen too.
         db.execute("INSERT OR REPLACE INTO meta VALUES ('audit', ?)", [f"{entry['id']}:{_hash(entry)}"])
 
     @question
@@ -40,9 +39,14 @@ class Audit(Connection):
             if row["id"] != expected or row["previous"] != previous or _hash(row) != found:
                 return expected
             previous, expected = found, expected + 1
-        newest = db.execute("SELECT value FROM meta WHERE key = 'audit'").fetchone()
-        end = f"{expected - 1}:{previous}" if previous else None
-        return None if (newest[0] if newest else None) == end else expected
+        return None if _newest(db) == (expected - 1, previous) else expected
+
+
+def _newest(db: Database) -> tuple[int, str]:
+    """Id and hash of the last entry that was written, whether it is still there or not."""
+    found = db.execute("SELECT value FROM meta WHERE key = 'audit'").fetchone()
+    id, _, hash = (found[0] if found else "0:").partition(":")
+    return int(id), hash
 
 
 def _hash(entry: dict[str, Any]) -> str:

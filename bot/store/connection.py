@@ -42,15 +42,23 @@ class Connection:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _only_one(path.with_suffix(".lock"))
         with _Translated():
-            self._writing = _open(path)
-            schema.apply(self._writing)
-            path.chmod(0o600)
-            self._reading = _open(path, is_reader=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _only_one(path.with_suffix(".lock"))
+            try:
+                self._prepare(path)
+            except BaseException:
+                os.close(self._lock)  # who tries again in this process must not meet its own lock
+                raise
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
+
+    def _prepare(self, path: Path) -> None:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives -wal and -shm its mode
+        path.chmod(0o600)
+        self._writing = _open(path)
+        schema.apply(self._writing)
+        self._reading = _open(path, is_reader=True)
         self.installation = self._installation()
 
     @classmethod
@@ -134,7 +142,7 @@ def _only_one(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(descriptor)
         raise AlreadyRunning(
             f"Another o8 is running on {path.parent}.", "Stop it first, or set O8_DATA_DIR to another folder."
@@ -161,11 +169,12 @@ def _commit(work: Callable[[Database], T], db: Database) -> T:
 
 
 class _Translated:
-    """Turns SQLite's errors into `StoreUnavailable`."""
+    """Turns errors of SQLite and of the files under it into `StoreUnavailable`."""
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
+        is_sqlite = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError)
+        if is_sqlite or isinstance(error, OSError):
             raise StoreUnavailable(f"The database cannot be used: {error}.", "`o8 doctor` says more.") from error

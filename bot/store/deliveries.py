@@ -27,8 +27,8 @@ class Deliveries(Connection):
             db, "SELECT id, verdict FROM deliveries WHERE id = ? OR (body_digest = ? AND verdict = 'accepted')",
             [delivery.id, delivery.body_digest],
         )  # fmt: skip
-        if any(row["verdict"] != "failed" for row in first):
-            db.execute("UPDATE deliveries SET duplicates = duplicates + 1 WHERE id = ?", [first[0]["id"]])
+        if taken := [row["id"] for row in first if row["verdict"] != "failed"]:
+            db.execute("UPDATE deliveries SET duplicates = duplicates + 1 WHERE id = ?", [taken[0]])
             return None
         row = delivery.model_dump(mode="json") | {"body": body}
         row |= {name: orjson.dumps(row[name]).decode() for name in ("accepted", "ignored")}

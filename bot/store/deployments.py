@@ -1,8 +1,9 @@
-"""Deployments and their steps: what was wanted, what happened, what may be returned to."""
+"""Deployments and their steps: what was wanted, and what happened."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from bot.models import ENDINGS, Deployment, Hold, Kind, Service, Slot, State, St
 from bot.store.connection import Connection, change, now, question, rows
 from bot.store.services import find_service, set_hold
 
-_ENDED = ", ".join(f"'{state}'" for state in sorted(ENDINGS))
+ENDED = ", ".join(f"'{state}'" for state in sorted(ENDINGS))
 _PENDING = f"'{State.WAITING}', '{State.QUEUED}'"
 
 
@@ -35,53 +36,46 @@ class Deployments(Connection):
     def deployments(self, db: Database, service: str = "", limit: int = 20, before: int = 0) -> tuple[Deployment, ...]:
         """Newest first, at most `limit`, with ids below `before` (0: from the newest)."""
         query = "SELECT * FROM deployments WHERE (? = '' OR service = ?) AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?"
-        return _deployments(db, query, [service, service, before, before, limit])
+        return select_deployments(db, query, [service, service, before, before, limit])
 
     @question
     def unfinished(self, db: Database) -> tuple[Deployment, ...]:
         """Neither ended nor waiting for a person, oldest first: what a start of o8 has to take care of."""
-        return _deployments(
-            db, f"SELECT * FROM deployments WHERE state NOT IN ({_ENDED}, '{State.WAITING}') ORDER BY id"  # noqa: S608
+        return select_deployments(
+            db,
+            f"SELECT * FROM deployments WHERE state NOT IN ({ENDED}, '{State.WAITING}') ORDER BY id",  # noqa: S608
         )
-
-    @question
-    def releases(self, db: Database, service: str) -> tuple[Deployment, ...]:
-        """What rollback chooses from, newest first; an image and configuration that came twice is there once."""
-        return releases(db, find_service(db, service))
-
-    @question
-    def failed_attempts(self, db: Database, service: str) -> frozenset[tuple[str, str]]:
-        return failed_attempts(db, service)
 
     @change
     def claim(self, db: Database, name: str) -> Deployment | None:
         """Begins what is queued for a service, with its configuration of this moment (a rollback keeps its own).
 
-        None when nothing is queued.
+        None when nothing is queued, or when it is automatic and hold, lock or stop came while it was queued.
         """
         query = "SELECT * FROM deployments WHERE service = ? AND state = ? ORDER BY id LIMIT 1"
-        queued = _deployments(db, query, [name, State.QUEUED])
+        queued = select_deployments(db, query, [name, State.QUEUED])
         if not queued:
             return None
         deployment, service = queued[0], find_service(db, name)
         id = deployment.id
+        if deployment.is_automatic and _keeps_back(service):
+            _update(db, id, state=State.HELD, finished_at=now(), **_held(service))
+            return None
         if deployment.kind is not Kind.ROLLBACK:
-            db.execute(
-                "UPDATE deployments SET configuration = ?, image = ?, environment_revision = ? WHERE id = ?",
-                [service.configuration.model_dump_json(), service.configuration.image,
-                 service.environment_revision, id],
+            _update(
+                db, id, configuration=service.configuration.model_dump_json(), image=service.configuration.image,
+                environment_revision=service.environment_revision,
             )  # fmt: skip
-        db.execute(
-            "UPDATE deployments SET started_at = coalesce(started_at, ?), previous = ?, attempts = attempts + 1, "
-            "state = ? WHERE id = ?",
-            [now(), service.live, State.RESOLVING, id],
-        )
+        _update(
+            db, id, state=State.RESOLVING, previous=service.live, attempts=deployment.attempts + 1,
+            **({} if deployment.started_at else {"started_at": now()}),
+        )  # fmt: skip
         return find_deployment(db, id)
 
     @change
     def enter(self, db: Database, id: int, state: State, slot: Slot | None = None) -> None:
         """Writes the intent before the effect: the state, its step's start and the slot it will use."""
-        db.execute("UPDATE deployments SET state = ?, slot = coalesce(?, slot) WHERE id = ?", [state, slot, id])
+        _update(db, id, state=state, **({"slot": slot} if slot else {}))
         db.execute("INSERT INTO steps (deployment, state, started_at) VALUES (?, ?, ?)", [id, state, now()])
 
     @change
@@ -96,9 +90,8 @@ class Deployments(Connection):
             "UPDATE steps SET ended_at = ?, detail = ? WHERE deployment = ? AND ended_at IS NULL",
             [now(), orjson.dumps(detail).decode(), id],
         )
-        for column in ("digest", "tag"):
-            if column in detail:
-                db.execute(f"UPDATE deployments SET {column} = ? WHERE id = ?", [detail[column], id])  # noqa: S608
+        if found := {column: detail[column] for column in ("digest", "tag") if column in detail}:
+            _update(db, id, **found)
 
     @change
     def switched(self, db: Database, id: int) -> None:
@@ -114,10 +107,10 @@ class Deployments(Connection):
             db, f"SELECT id FROM deployments WHERE service = ? AND id > ? AND state IN ({_PENDING})",  # noqa: S608
             [deployment.service, id],
         )  # fmt: skip
-        state = State.SUPERSEDED if newer else State.QUEUED
-        db.execute("UPDATE deployments SET state = ?, slot = NULL WHERE id = ?", [state, id])
         if newer:
-            db.execute("UPDATE deployments SET finished_at = ? WHERE id = ?", [now(), id])
+            _update(db, id, state=State.SUPERSEDED, slot=None, finished_at=now())
+        else:
+            _update(db, id, state=State.QUEUED, slot=None)
 
     @change
     def finish(self, db: Database, id: int, ending: State, *, error_code: str = "", error: str = "",
@@ -127,11 +120,10 @@ class Deployments(Connection):
         if deployment.state.is_ending:
             raise Conflict(f"Deployment {id} has already ended as {deployment.state}.")
         _end_open_step(db, id)
-        db.execute(
-            "UPDATE deployments SET state = ?, finished_at = ?, error_code = ?, error = ?, next_step = ?, log = ?, "
-            "exit_code = ? WHERE id = ?",
-            [ending, now(), error_code, error, next_step, log, exit_code, id],
-        )
+        _update(
+            db, id, state=ending, finished_at=now(), error_code=error_code, error=error, next_step=next_step, log=log,
+            exit_code=exit_code,
+        )  # fmt: skip
         if ending is State.ROLLED_BACK:
             db.execute("UPDATE services SET live = ? WHERE name = ?", [deployment.previous, deployment.service])
             set_hold(db, deployment.service, _hold(f"{deployment.release} was returned by itself: {error}", "o8"))
@@ -148,10 +140,7 @@ class Deployments(Connection):
         """Fails what has waited too long for one of the global places."""
         for waiting in _pending(db, service):
             if waiting.state is State.QUEUED:
-                facts = [State.FAILED, now(), "queue", reason, waiting.id]
-                db.execute(
-                    "UPDATE deployments SET state = ?, finished_at = ?, error_code = ?, error = ? WHERE id = ?", facts
-                )
+                _update(db, waiting.id, state=State.FAILED, finished_at=now(), error_code="queue", error=reason)
 
     @change
     def approve(self, db: Database, id: int) -> Deployment:
@@ -159,27 +148,9 @@ class Deployments(Connection):
         deployment = find_deployment(db, id)
         if deployment.state is not State.WAITING:
             raise Conflict(f"Deployment {id} does not wait for approval: it is {deployment.state}.")
-        db.execute("UPDATE deployments SET state = ? WHERE id = ?", [State.QUEUED, id])
+        _refuse_while_locked(find_service(db, deployment.service))
+        _update(db, id, state=State.QUEUED)
         return find_deployment(db, id)
-
-    @change
-    def pulled(self, db: Database, image: str, digest: str, service: str) -> None:
-        """Remembers that o8 itself fetched an image: only such ones are ever removed."""
-        db.execute("INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?)", [image, digest, service, now()])
-
-    @question
-    def spare_images(self, db: Database, name: str) -> tuple[tuple[str, str], ...]:
-        """Images that o8 pulled for a service and that neither a kept release nor an open deployment needs."""
-        service = find_service(db, name)
-        kept = {release.digest for release in releases(db, service)[: service.configuration.keep_releases]}
-        open_ = f"SELECT digest FROM deployments WHERE state NOT IN ({_ENDED}) OR id IN (SELECT live FROM services)"  # noqa: S608
-        kept |= {row["digest"] for row in rows(db, open_)}
-        found = rows(db, "SELECT image, digest FROM images WHERE service = ?", [name])
-        return tuple((row["image"], row["digest"]) for row in found if row["digest"] not in kept)
-
-    @change
-    def forget_image(self, db: Database, image: str, digest: str) -> None:
-        db.execute("DELETE FROM images WHERE image = ? AND digest = ?", [image, digest])
 
 
 def want(db: Database, wanted: Wanted) -> Deployment:
@@ -192,8 +163,7 @@ def want(db: Database, wanted: Wanted) -> Deployment:
         for waiting in _pending(db, service.name):
             if not tag and wanted.kind is not Kind.ROLLBACK and waiting.kind is not Kind.ROLLBACK:
                 tag, digest, commit = waiting.tag, waiting.digest, waiting.commit
-            db.execute("UPDATE deployments SET state = ?, finished_at = ? WHERE id = ?",
-                       [State.SUPERSEDED, now(), waiting.id])  # fmt: skip
+            _update(db, waiting.id, state=State.SUPERSEDED, finished_at=now())
     configuration = target.configuration if target else service.configuration
     row: dict[str, Any] = {
         "service": service.name, "kind": wanted.kind, "state": state, "actor": wanted.actor, "reason": wanted.reason,
@@ -205,7 +175,7 @@ def want(db: Database, wanted: Wanted) -> Deployment:
         "created_at": now(), "finished_at": now() if state.is_ending else None,
     }  # fmt: skip
     if state is State.HELD:
-        row |= {"error": _why_held(service), "next_step": f"`o8 resume {service.name}` deploys the newest."}
+        row |= _held(service)
     columns = ", ".join(f'"{column}"' for column in row)
     marks = ", ".join("?" for _ in row)
     statement = f"INSERT INTO deployments ({columns}) VALUES ({marks})"  # noqa: S608
@@ -221,54 +191,54 @@ def switched(db: Database, deployment: Deployment) -> None:
 
 
 def find_deployment(db: Database, id: int) -> Deployment:
-    found = _deployments(db, "SELECT * FROM deployments WHERE id = ?", [id])
+    found = select_deployments(db, "SELECT * FROM deployments WHERE id = ?", [id])
     if not found:
         raise NotFound(f"There is no deployment {id}.", "`o8 deployments` lists them.")
     return found[0]
 
 
-def releases(db: Database, service: Service) -> tuple[Deployment, ...]:
-    query = (
-        "SELECT * FROM deployments WHERE service = ? AND state = ? AND kind <> ? AND created_at >= ? ORDER BY id DESC"
-    )
-    since = service.created_at.isoformat(timespec="milliseconds")
-    distinct: dict[tuple[str, str, str, int], Deployment] = {}
-    for release in _deployments(db, query, [service.name, State.SUCCEEDED, Kind.ROLLBACK, since]):
-        distinct.setdefault(release.identity, release)
-    return tuple(distinct.values())
-
-
-def failed_attempts(db: Database, service: str) -> frozenset[tuple[str, str]]:
-    """Tag and digest of what failed or was rolled back and has not succeeded since: not tried again by itself."""
-    query = f"SELECT tag, digest, state FROM deployments WHERE service = ? AND state IN ({_ENDED}) ORDER BY id"  # noqa: S608
-    failed: set[tuple[str, str]] = set()
-    for row in rows(db, query, [service]):
-        attempt = (row["tag"], row["digest"])
-        if row["state"] in (State.FAILED, State.ROLLED_BACK, State.CANCELLED):
-            failed.add(attempt)
-        elif row["state"] == State.SUCCEEDED:
-            failed.discard(attempt)
-    return frozenset(failed)
-
-
 def _first_state(service: Service, wanted: Wanted) -> State:
-    is_locked = service.lock is not None and service.lock.until.isoformat() > now()
-    if wanted.is_automatic and (service.hold or is_locked or service.is_stopped):
+    if wanted.is_automatic and _keeps_back(service):
         return State.HELD
-    if is_locked and service.lock and not wanted.is_repair:
+    if not wanted.is_repair:
+        _refuse_while_locked(service)
+    return State.WAITING if wanted.needs_approval else State.QUEUED
+
+
+def _keeps_back(service: Service) -> bool:
+    """Whether automatic deployments are recorded but not run."""
+    return bool(service.hold) or service.is_stopped or _is_locked(service)
+
+
+def _is_locked(service: Service) -> bool:
+    return service.lock is not None and service.lock.until > datetime.now(UTC)
+
+
+def _refuse_while_locked(service: Service) -> None:
+    if service.lock and _is_locked(service):
         raise Conflict(
             f"{service.name} is locked by {service.lock.actor} until {service.lock.until:%Y-%m-%d %H:%M} UTC: "
             f"{service.lock.reason}.",
             f"`o8 unlock {service.name}` lifts the lock.",
         )
-    return State.WAITING if wanted.needs_approval else State.QUEUED
 
 
-def _why_held(service: Service) -> str:
+def _held(service: Service) -> dict[str, str]:
+    """Why an automatic deployment is not run, and what to do about it."""
+    name, deploys = service.name, f"`o8 deploy {service.name}` deploys the newest"
     if service.is_stopped:
-        return f"{service.name} is stopped."
-    word, by = ("on hold", service.hold) if service.hold else ("locked", service.lock)
-    return f"{service.name} is {word} by {by.actor}: {by.reason}." if by else ""
+        return {"error": f"{name} is stopped.", "next_step": f"{deploys} and starts it."}
+    if hold := service.hold:
+        why = f"{name} is on hold by {hold.actor}: {hold.reason}."
+        return {"error": why, "next_step": f"`o8 resume {name}` deploys the newest."}
+    lock = service.lock
+    why = f"{name} is locked by {lock.actor}: {lock.reason}." if lock else ""
+    return {"error": why, "next_step": f"After `o8 unlock {name}`, {deploys}."}
+
+
+def _update(db: Database, id: int, **values: Any) -> None:
+    columns = ", ".join(f"{column} = ?" for column in values)
+    db.execute(f"UPDATE deployments SET {columns} WHERE id = ?", [*values.values(), id])  # noqa: S608
 
 
 def _hold(reason: str, actor: str) -> Hold:
@@ -277,14 +247,14 @@ def _hold(reason: str, actor: str) -> Hold:
 
 def _pending(db: Database, service: str) -> tuple[Deployment, ...]:
     query = f"SELECT * FROM deployments WHERE service = ? AND state IN ({_PENDING}) ORDER BY id"  # noqa: S608
-    return _deployments(db, query, [service])
+    return select_deployments(db, query, [service])
 
 
 def _end_open_step(db: Database, id: int) -> None:
     db.execute("UPDATE steps SET ended_at = ? WHERE deployment = ? AND ended_at IS NULL", [now(), id])
 
 
-def _deployments(db: Database, query: str, parameters: Any = ()) -> tuple[Deployment, ...]:
+def select_deployments(db: Database, query: str, parameters: Any = ()) -> tuple[Deployment, ...]:
     found = rows(db, query, parameters)
     marks = ", ".join("?" for _ in found)
     steps: defaultdict[int, list[Step]] = defaultdict(list)

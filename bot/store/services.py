@@ -17,7 +17,7 @@ from bot.store.connection import Connection, change, now, question, rows
 class Services(Connection):
     @question
     def services(self, db: Database) -> tuple[Service, ...]:
-        return tuple(_service(row) for row in rows(db, "SELECT * FROM services ORDER BY name"))
+        return select_services(db, "SELECT * FROM services ORDER BY name")
 
     @question
     def service(self, db: Database, name: str) -> Service:
@@ -27,7 +27,7 @@ class Services(Connection):
     @question
     def services_of_image(self, db: Database, image: str) -> tuple[Service, ...]:
         query = "SELECT * FROM services WHERE configuration ->> 'image' = ? ORDER BY name"
-        return tuple(_service(row) for row in rows(db, query, [image]))
+        return select_services(db, query, [image])
 
     @change
     def apply(self, db: Database, configuration: Configuration, last_block: int) -> bool:
@@ -35,7 +35,7 @@ class Services(Connection):
 
         Raises `Conflict` when a domain or host port belongs to another service, or no address block is left.
         """
-        others = [_service(row) for row in rows(db, "SELECT * FROM services WHERE name <> ?", [configuration.name])]
+        others = select_services(db, "SELECT * FROM services WHERE name <> ?", [configuration.name])
         _refuse_overlap(configuration, others)
         text = configuration.model_dump_json()
         if rows(db, "SELECT 1 FROM services WHERE name = ?", [configuration.name]):
@@ -107,7 +107,7 @@ class Services(Connection):
 
 
 def find_service(db: Database, name: str) -> Service:
-    found = rows(db, "SELECT * FROM services WHERE name = ?", [name])
+    found = select_services(db, "SELECT * FROM services WHERE name = ?", [name])
     if not found:
         names = [row["name"] for row in rows(db, "SELECT name FROM services ORDER BY name")]
         raise NotFound(
@@ -115,11 +115,15 @@ def find_service(db: Database, name: str) -> Service:
             "`o8 service list` shows them." if names else "`o8 service apply FILE.toml` makes the first one.",
             difflib.get_close_matches(name, names, n=2),
         )
-    return _service(found[0])
+    return found[0]
 
 
 def set_hold(db: Database, name: str, hold: Hold | None) -> None:
     db.execute("UPDATE services SET hold = ? WHERE name = ?", [hold and hold.model_dump_json(), name])
+
+
+def select_services(db: Database, query: str, parameters: Any = ()) -> tuple[Service, ...]:
+    return tuple(_service(row) for row in rows(db, query, parameters))
 
 
 def _service(row: dict[str, Any]) -> Service:
@@ -128,7 +132,7 @@ def _service(row: dict[str, Any]) -> Service:
     return Service.model_validate(row)
 
 
-def _refuse_overlap(configuration: Configuration, others: list[Service]) -> None:
+def _refuse_overlap(configuration: Configuration, others: tuple[Service, ...]) -> None:
     for service in others:
         common = set(configuration.domains) & set(service.configuration.domains)
         if common:

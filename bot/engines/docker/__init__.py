@@ -76,8 +76,9 @@ class DockerEngine:
     async def has_image(self, image: str, digest: str) -> bool:
         name = allow.reference(image, digest)
         found = await self._containers.unless_gone(
-            f"look at {name}", lambda client: client.inspect_image(name)
-        )  # type: ignore[no-untyped-call]
+            f"look at {name}",
+            lambda client: client.inspect_image(name),  # type: ignore[no-untyped-call]
+        )
         return found is not None
 
     async def remove_image(self, image: str, digest: str) -> None:
@@ -125,7 +126,7 @@ class DockerEngine:
     ) -> AsyncGenerator[bytes, None]:
         """See `Engine`: lines without line ends, those of over 1 MiB in parts; ends when the container ends.
 
-        Raises `NotFound` when the replica is gone or not ours, `EngineError` when 32 logs are being read already.
+        Raises `NotFound` when the replica is gone or not ours, `EngineError` when 32 others are being read.
         """
         if self._logs >= MAX_LOGS:
             raise EngineError(f"{MAX_LOGS} logs are being read already.", "Close one of them.")

@@ -53,7 +53,7 @@ def reference(image: str, digest: str) -> str:
 
 def filters(installation: str, service: str = "", slot: Slot | None = None) -> list[str]:
     """Label filters that match the replicas of one installation, and of one service and slot where given."""
-    labels = [f"{INSTALLATION}={installation}"]
+    labels = [f"{INSTALLATION}={installation}", SERVICE, SLOT, DEPLOYMENT, REPLICA, PORT]  # these must exist
     if service:
         labels.append(f"{SERVICE}={_service(service)}")
     if slot:
@@ -80,7 +80,7 @@ def container(
     installation: str,
     volumes_dir: Path,
 ) -> dict[str, Any]:
-    """The request that creates replica `index` (from 0) of `workload`, with restarts off and no published port.
+    """The request that creates replica `index` (from 0) of `workload`: restarts off, no published port.
 
     Raises `InvalidInput` when a name, the digest or an environment variable does not pass its grammar.
     """
@@ -131,7 +131,7 @@ def _mounts(configuration: Configuration, service: str, volumes_dir: Path) -> li
 
 def _labels(workload: Workload, index: int, installation: str) -> dict[str, str]:
     return {
-        SERVICE: workload.service,
+        SERVICE: _service(workload.service),
         SLOT: workload.slot,
         DEPLOYMENT: str(workload.deployment),
         REPLICA: str(index + 1),

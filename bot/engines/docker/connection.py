@@ -30,11 +30,12 @@ Client = docker.APIClient
 CONNECT_S = 5.0
 PIECE = 64 * 1024  # bytes read from a stream at once
 SHORT_THREADS, LONG_THREADS = 8, 48  # long: streams, and stops that wait for a program to end
+LOOK = "`systemctl status docker` shows how it is."
 log = logging.getLogger(__name__)
 
 
 class Refused(EngineError):
-    """The daemon answered with an error. `status` is HTTP's, `sentence` is Docker's own, without its full stop."""
+    """The daemon answered with an error: HTTP's `status`, Docker's own `sentence` without its full stop."""
 
     def __init__(self, doing: str, status: int, sentence: str) -> None:
         super().__init__(f"Docker could not {doing}: {sentence}.")
@@ -45,8 +46,9 @@ class Refused(EngineError):
 class Connection:
     """Calls and streams of the daemon at `host`.
 
-    `patience_s` bounds every call, and the wait for the beginning of every stream. The client is made, and the
-    API version agreed on, at the first call, and anew after the connection was lost: the daemon may be another.
+    `patience_s` bounds every call, and the wait for the beginning of every stream. The client is made, and
+    the API version agreed on, at the first call, and anew after the connection was lost: the daemon may be
+    another one by then.
     """
 
     def __init__(self, host: str, patience_s: float) -> None:
@@ -122,7 +124,9 @@ class Connection:
         try:
             return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(pool, work), limit_s)
         except TimeoutError:
-            raise _unavailable(doing, f"no answer within {limit_s:g} s") from None
+            raise EngineUnavailable(
+                f"Docker did not answer within {limit_s:g} s, so o8 could not {doing}.", LOOK
+            ) from None
 
     def _ask(self, doing: str, ask: Callable[[Client], T]) -> T:
         try:
@@ -130,7 +134,8 @@ class Connection:
                 if self._client is None:  # two threads may both make one; either will do
                     self._client = Client(self._host, timeout=self._patience_s)  # type: ignore[arg-type]
                 return ask(self._client)
-        except EngineUnavailable:
+        except EngineUnavailable as error:
+            log.warning("%s Cause: %r", error, error.__cause__)
             self._client = None
             raise
 
@@ -148,8 +153,9 @@ class Stream:
         self._reading = threading.Lock()
         self._is_closed = False
         connection: Any = response.raw.connection
-        self._socket: socket.socket = connection.sock
-        self._socket.settimeout(quiet_s)
+        self._socket: socket.socket | None = connection.sock if connection else None
+        if self._socket:
+            self._socket.settimeout(quiet_s)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Pieces as they come, to the end. Raises `EngineUnavailable` when cut off, or quiet for too long."""
@@ -158,7 +164,7 @@ class Stream:
             yield piece
 
     async def objects(self) -> AsyncGenerator[dict[str, Any], None]:
-        """The same as JSON objects, one a line. Raises `EngineUnavailable`, `EngineError` for what is no JSON."""
+        """The pieces as JSON objects, one per line. Raises `EngineUnavailable`, `EngineError`."""
         lines = Lines()
         async for piece in self.pieces():
             for line in lines.feed(piece):
@@ -169,6 +175,8 @@ class Stream:
         if self._is_closed:
             return
         self._is_closed = True
+        if not self._socket:  # all of it has been read already
+            return
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError as error:  # the daemon was faster
@@ -211,10 +219,7 @@ def _unavailable(doing: str, why: str) -> EngineUnavailable:
         return EngineUnavailable(
             f"o8 may not speak to Docker, so it could not {doing}.", "Add o8's user to the group `docker`."
         )
-    log.warning("Docker did not answer (%s): %s", doing, why)
-    return EngineUnavailable(
-        f"Docker did not answer, so o8 could not {doing}.", "`systemctl status docker` shows how it is."
-    )
+    return EngineUnavailable(f"Docker did not answer, so o8 could not {doing}.", LOOK)
 
 
 def _raise_for_status(response: requests.Response) -> None:
@@ -225,7 +230,7 @@ def _raise_for_status(response: requests.Response) -> None:
 
 
 def _headers(credentials: Credentials | None) -> dict[str, str]:
-    """Credentials in Docker's own header; it is sent for anonymous pulls too, so that nothing else is looked up."""
+    """Docker's own header for credentials; anonymous pulls send it too, so that no others are looked up."""
     if credentials is None:
         return {}
     account = {"serveraddress": credentials.server}

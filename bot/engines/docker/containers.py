@@ -60,7 +60,7 @@ class Containers:
         return found if labels.get(allow.INSTALLATION) == self._installation else None
 
     async def create(self, workload: Workload, index: int) -> None:
-        """Creates replica `index` (from 0). Raises `EngineError` when its name is taken or its image is not here."""
+        """Creates replica `index` (from 0); raises `EngineError` when name is taken or image absent."""
         name = allow.container_name(workload.service, workload.slot, index)
         body = allow.container(
             workload,
@@ -91,7 +91,7 @@ class Containers:
             if "address already in use" in error.sentence.lower():
                 raise EngineError(
                     f"{container.name} cannot start: its address {container.address} is taken.",
-                    f"`docker network inspect {self._network.name}` shows by whom; disconnect that container.",
+                    f"`docker network inspect {self._network.name}` shows by whom; disconnect that one.",
                 ) from error
             raise
 
@@ -128,7 +128,7 @@ class Containers:
     async def unless_gone(
         self, doing: str, ask: Callable[[Client], T], *, also: int = GONE, extra_s: float = 0
     ) -> T | None:
-        """What `ask` answers; None when Docker says that its object does not exist, or answers status `also`."""
+        """What `ask` answers; None when Docker says that the object does not exist, or status `also`."""
         try:
             return await self._docker.call(doing, ask, extra_s=extra_s)
         except Refused as error:

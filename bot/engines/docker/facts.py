@@ -12,7 +12,7 @@ _VARIANTS = {"aarch64": "/v8", "arm64": "/v8", "armv7l": "/v7", "armv6l": "/v6"}
 
 
 def read(version: dict[str, Any], info: dict[str, Any]) -> EngineFacts:
-    """Facts out of Docker's /version and /info; storage is 0 when the daemon's folder is not to be seen here."""
+    """Facts out of Docker's /version and /info; storage is 0 when its folder is not to be seen here."""
     data_root = Path(info["DockerRootDir"])
     disk = shutil.disk_usage(data_root) if data_root.is_dir() else None
     return EngineFacts(
@@ -27,5 +27,5 @@ def read(version: dict[str, Any], info: dict[str, Any]) -> EngineFacts:
 
 
 def platform(os: str, architecture: str, machine: str) -> str:
-    """As registries name it: `linux/amd64`, `linux/arm64/v8`. `machine` is the kernel's name: `x86_64`, `armv7l`."""
+    """As registries name it: `linux/arm64/v8`. `machine` is the kernel's name: `aarch64`, `armv7l`."""
     return f"{os}/{architecture}{_VARIANTS.get(machine, '')}"

@@ -30,7 +30,7 @@ MB = 1_000_000
 
 # First match wins: "pull access denied for x, repository does not exist or ..." is about access.
 _MEANINGS: tuple[tuple[type[O8Error], str, tuple[str, ...]], ...] = (
-    (DiskFull, "Free some space where Docker keeps its images: `docker system df`.", ("no space left on device",)),
+    (DiskFull, "Free some space: `docker system df` shows what takes it.", ("no space left on device",)),
     (
         RegistryUnavailable,
         "The registry limits how often it may be asked; try again later.",
@@ -110,16 +110,18 @@ async def fetch(
     credentials: Credentials,
     progress: Progress,
     is_cancelled: Callable[[], bool],
+    *,
+    quiet_s: float = QUIET_S,
 ) -> None:
     """Pulls `image@digest`; `progress` and `is_cancelled` are called in the event loop.
 
-    Raises `PullFailed` (transient when cut off or without a line for 60 s; not when cancelled), `DiskFull`,
+    Raises `PullFailed` (transient when cut off or silent for `quiet_s`; not when cancelled), `DiskFull`,
     `EngineUnavailable`, and the `RegistryError` that Docker's sentence means.
     """
     layers = LayerSum()
     try:
-        async with aclosing(_lines(docker, image, digest, credentials)) as lines:
-            while line := await _next(lines, is_cancelled):
+        async with aclosing(_lines(docker, image, digest, credentials, quiet_s)) as lines:
+            while line := await _next(lines, is_cancelled, quiet_s):
                 problem = line.get("error") or (line.get("errorDetail") or {}).get("message")
                 if problem:
                     raise failure(image, digest, str(problem))
@@ -137,7 +139,7 @@ def check_room(data_root: Path, room: Room) -> None:
     needed = max(room.size, int(disk.total * room.share))
     if disk.free < needed:
         raise DiskFull(
-            f"{disk.free // MB} MB are free where Docker keeps its images; o8 needs {needed // MB} MB to pull.",
+            f"{disk.free // MB} MB are free for Docker's images; o8 pulls nothing below {needed // MB} MB.",
             "Free some space: `docker system df` shows what takes it.",
         )
 
@@ -153,7 +155,7 @@ def failure(image: str, digest: str, sentence: str) -> O8Error:
 
 
 async def _lines(
-    docker: Connection, image: str, digest: str, credentials: Credentials
+    docker: Connection, image: str, digest: str, credentials: Credentials, quiet_s: float
 ) -> AsyncGenerator[dict[str, Any], None]:
     async with docker.stream(
         f"pull {reference(image, digest)}",
@@ -161,25 +163,26 @@ async def _lines(
         method="POST",
         params={"fromImage": image, "tag": digest},
         credentials=credentials,
-        begin_s=QUIET_S + 1,
+        begin_s=quiet_s + 1,
     ) as stream:
         async for line in stream.objects():
             yield line
 
 
 async def _next(
-    lines: AsyncIterator[dict[str, Any]], is_cancelled: Callable[[], bool]
+    lines: AsyncIterator[dict[str, Any]], is_cancelled: Callable[[], bool], quiet_s: float
 ) -> dict[str, Any] | None:
     """The next line, None at the end. Raises `PullFailed` when cancelled, or when none comes in time."""
     coming = asyncio.ensure_future(anext(lines, None))
     try:
-        for _ in range(math.ceil(QUIET_S / LOOK_S)):
+        for _ in range(math.ceil(quiet_s / LOOK_S)):
             if is_cancelled():
                 raise PullFailed("The pull was cancelled.")
             if (await asyncio.wait({coming}, timeout=LOOK_S))[0]:
                 return coming.result()
         raise PullFailed(
-            f"The pull stalled: nothing came for {QUIET_S:g} s.", "Try again.", is_transient=True
+            f"The pull stalled: nothing came for {quiet_s:g} s.", "Try again.", is_transient=True
         )
     finally:
         coming.cancel()
+        await asyncio.wait({coming})  # the stream is closed when it has ended

@@ -11,7 +11,7 @@ from bot.models import Address
 
 
 def read(found: dict[str, Any], network: str) -> Replica:
-    """`found` as a `Replica`; raises `ValidationError` or `KeyError` for what `allow.container` did not make."""
+    """`found`, made by `allow.container`, as a `Replica`; raises `KeyError` for anything else."""
     labels, state = found["Config"]["Labels"], found["State"]
     return Replica(
         id=found["Id"],

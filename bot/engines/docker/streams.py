@@ -16,7 +16,7 @@ from bot.engines import Change
 from bot.engines.docker import allow
 from bot.engines.docker.connection import Connection
 from bot.engines.docker.lines import LogLines
-from bot.errors import EngineUnavailable
+from bot.errors import EngineError
 
 WATCHED = ("start", "die", "oom", "destroy", "pause", "unpause", "health_status")
 QUIET_S = 300.0  # without an event for so long, connect anew: a dead TCP connection is silent, too
@@ -34,7 +34,7 @@ async def log(
     follow: bool,
     timestamps: bool,
 ) -> AsyncGenerator[bytes, None]:
-    """Lines without their line ends. Ends when the container ends. Raises `EngineUnavailable` when cut off."""
+    """Lines without line ends; ends when the container ends. Raises `EngineUnavailable` when cut off."""
     params = {
         "stdout": "1",
         "stderr": "1",
@@ -69,8 +69,8 @@ async def changes(docker: Connection, installation: str) -> AsyncGenerator[Chang
                 async with aclosing(stream.objects()) as events:
                     async for event in events:
                         yield _change(event)
-        except EngineUnavailable as error:
-            logger.info("Docker's events ended: %s", error)
+        except EngineError as error:  # also what a daemon answers while it starts or ends
+            logger.warning("Docker's events ended: %s", error)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE_S)
 

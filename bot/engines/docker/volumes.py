@@ -10,9 +10,9 @@ from bot.errors import EngineError
 
 
 def make_folders(volumes_dir: Path, service: str, configuration: Configuration) -> None:
-    """Makes the folders of a service's volumes. Raises `EngineError` when one leads elsewhere or cannot be made.
+    """Makes the folders of a service's volumes. Raises `EngineError` when one leads elsewhere or fails.
 
-    Nobody else gets past the service's own folder (0700); below it, whichever user the image runs as may write.
+    Nobody else gets past the service's own folder (0700); below it, any user of a container may write.
     """
     for volume in configuration.volumes:
         folder = volume_folder(volumes_dir, service, volume.name)

@@ -1,0 +1,68 @@
+"""`python -m bot` and the `o8` command. Without arguments, `python -m bot` is `o8 serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+from bot import cli
+from bot.errors import O8Error
+from bot.settings import Settings, load
+from bot.version import version
+
+_log = logging.getLogger("o8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `o8` command; ends the process."""
+    cli.run(arguments, serve)
+
+
+def serve(environ: Mapping[str, str], is_verbose: bool) -> None:
+    """Runs o8 until SIGTERM or SIGINT. Raises `SettingsError`, `AlreadyRunning`, `StoreUnavailable`, `O8Error`."""
+    settings = load(environ)
+    _log_to_stderr(is_verbose)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    from bot.app import App  # late: the other commands should not wait for Docker's and aiohttp's modules
+
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        app = await App.start(settings)
+    except OSError as error:
+        raise O8Error(
+            f"o8 cannot listen on {settings.bind}:{settings.port}: {error.strerror or error}.",
+            "Is the port taken? PORT and BIND choose another.",
+        ) from None
+    async with app:
+        _log.info("o8 %s serves %s, data in %s", version(), f"{settings.bind}:{settings.port}", settings.o8_data_dir)
+        if not settings.webhook_secrets:
+            _log.warning("webhook endpoint is off: GITHUB_WEBHOOK_SECRET is not set")
+        await stopping.wait()
+        _log.info("o8 stops; sites stay up")
+
+
+class _OneLine(logging.Formatter):
+    """One line for each event, whatever a name or an error holds; only o8's own faults bring a traceback."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = record.message.replace("\r", "\\r").replace("\n", "\\n").replace("\x1b", "\\x1b")
+        return super().formatMessage(record)
+
+
+def _log_to_stderr(is_verbose: bool) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if is_verbose else logging.INFO, handlers=[handler])
+    logging.getLogger("asyncio").setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["serve"])

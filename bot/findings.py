@@ -1,0 +1,148 @@
+"""What facts mean, in sentences: good, worth a warning, or a fault, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bot.engines import EngineFacts
+from bot.errors import O8Error
+from bot.routes import Route
+
+OLDEST_API = (1, 41)  # Docker 20.10; older ones are not tested
+GOOD_DRIVERS = ("overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs", "windowsfilter")
+LITTLE_ROOM, NO_ROOM = 0.20, 0.05  # parts of a disk that are free
+SLOW_CLOCK = timedelta(seconds=10)
+WRONG_CLOCK = timedelta(seconds=60)  # GitHub refuses an App's token that is older than that; Slack 5 minutes
+SHORTEST_SHUTDOWN_S = 60
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Finding(BaseModel):
+    """One sentence about one subject. `next_step` has the exact command or line; empty when all is well."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: str
+    state: Literal["ok", "warning", "fault"]
+    message: str
+    next_step: str = ""
+
+
+def ok(subject: str, message: str) -> Finding:
+    return Finding(subject=subject, state="ok", message=message)
+
+
+def warning(subject: str, message: str, next_step: str) -> Finding:
+    return Finding(subject=subject, state="warning", message=message, next_step=next_step)
+
+
+def fault(subject: str, message: str, next_step: str) -> Finding:
+    return Finding(subject=subject, state="fault", message=message, next_step=next_step)
+
+
+def of_failure(subject: str, failure: O8Error) -> Finding:
+    """A part of o8 that says itself what is wrong."""
+    return fault(subject, failure.message, failure.next_step or "o8's own log has the details.")
+
+
+def of_engine(facts: EngineFacts) -> Iterator[Finding]:
+    what = f"Docker {facts.version} (API {facts.api_version}, {facts.platform})"
+    if _version(facts.api_version) < OLDEST_API:
+        yield warning("Docker", f"{what} is older than o8 is tested with.", "Install Docker 20.10 or newer.")
+    else:
+        yield ok("Docker", f"{what} answers.")
+    if facts.is_live_restore:
+        yield ok("Docker live-restore", "Services stay up while the Docker daemon restarts.")
+    else:
+        yield warning(
+            "Docker live-restore", "Every service stops when the Docker daemon stops, at each of its updates too.",
+            'Put `"live-restore": true` into /etc/docker/daemon.json, then `sudo systemctl reload docker`.',
+        )  # fmt: skip
+    if facts.storage_driver and facts.storage_driver not in GOOD_DRIVERS:
+        yield warning(
+            "Docker storage", f"The storage driver {facts.storage_driver} is slow, or no longer looked after.",
+            'Put `"storage-driver": "overlay2"` into /etc/docker/daemon.json, then `sudo systemctl restart docker`; '
+            "images are pulled anew.",
+        )  # fmt: skip
+    elif facts.storage_driver:
+        yield ok("Docker storage", f"The storage driver is {facts.storage_driver}.")
+    yield of_room("Docker disk", facts.data_root, facts.storage_bytes_free, facts.storage_bytes_total,
+                  "`docker system df -v` shows what fills it.")  # fmt: skip
+    if facts.foreign:
+        yield fault(
+            "other o8", f"Containers with o8's names belong to another installation: {', '.join(facts.foreign)}.",
+            "Set O8_DATA_DIR to the folder of the o8 that made them, or, if that one is gone: "
+            f"`docker rm -f {' '.join(facts.foreign)}`.",
+        )  # fmt: skip
+    else:
+        yield ok("other o8", "No other o8 uses the names of this one.")
+
+
+def of_room(subject: str, folder: str, free: int, total: int, next_step: str) -> Finding:
+    """`free` and `total` in bytes; a total of 0 means that the disk cannot be seen from here."""
+    if not total:
+        return warning(subject, f"Not checked: {folder} cannot be seen from here.", f"`df -h {folder}` where it is.")
+    text = f"{free / 1e9:.1f} GB of {total / 1e9:.1f} GB ({free / total:.0%}) are free at {folder}."
+    if free < total * NO_ROOM:
+        return fault(subject, f"{text} Nothing is pulled any more.", next_step)
+    return warning(subject, text, next_step) if free < total * LITTLE_ROOM else ok(subject, text)
+
+
+def of_routes(subnet: IPv4Network, clashes: tuple[Route, ...]) -> Finding:
+    """`clashes`: routes into `subnet` that are not that of o8's own bridge."""
+    if not clashes:
+        return ok("network", f"{subnet} is o8's alone.")
+    named = ", ".join(f"{route.network} ({route.interface})" for route in clashes)
+    next_step = "Set O8_SUBNET to a private network that `ip route` does not show, such as 172.30.0.0/16."
+    if all(route.network.supernet_of(subnet) and route.network != subnet for route in clashes):
+        return warning("network", f"{subnet} hides a part of {named}: hosts there cannot be reached.", next_step)
+    return fault("network", f"Requests to services can go astray: {subnet} is also reached by {named}.", next_step)
+
+
+def of_clock(offset: timedelta | None, host: str) -> Finding:
+    """`offset`: this machine's clock minus that of `host`."""
+    if offset is None:
+        return warning("clock", f"Not checked: {host} gave no answer.", f"Compare `date -u` with `curl -sI {host}`.")
+    if abs(offset) <= SLOW_CLOCK:
+        return ok("clock", f"It agrees with {host}.")
+    text = f"It is {abs(offset).total_seconds():.0f} s {'ahead of' if offset > timedelta() else 'behind'} {host}."
+    make = fault if abs(offset) > WRONG_CLOCK else warning
+    return make("clock", text, "`sudo timedatectl set-ntp true` keeps it right.")
+
+
+def of_folder(folder: Path, mode: int, owner: int, me: int) -> Finding:
+    """`mode` as `stat` has it; `owner` and `me` are numbers of users."""
+    if owner != me:
+        return fault("data folder", f"{folder} belongs to user {owner}, and o8 runs as {me}.",
+                     f"`sudo chown -R {me} {folder}`.")  # fmt: skip
+    if mode & 0o077:
+        return fault("data folder", f"Others may look into {folder} (mode {mode & 0o777:04o}), where secrets are.",
+                     f"`chmod 700 {folder}`.")  # fmt: skip
+    return ok("data folder", f"Only o8 may look into {folder}.")
+
+
+def of_shutdown_timeout(written: str) -> Finding:
+    """`written` as in nginx.conf, such as `10m`; empty when it is not set."""
+    subject, line = "nginx shutdown", "Put `worker_shutdown_timeout 10m;` at the top of nginx.conf, outside of `http`."
+    if not written:
+        return warning(subject, "Open WebSockets keep old nginx workers alive for ever.", line)
+    if _seconds(written) < SHORTEST_SHUTDOWN_S:
+        return warning(subject, f"Every reload cuts WebSockets after {written}.", line)
+    return ok(subject, f"Old workers end after {written} at the latest.")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+
+
+def _seconds(time: str) -> float:
+    """https://nginx.org/en/docs/syntax.html: `1h 30m`, `90`; a number alone is seconds."""
+    parts = re.findall(r"(\d+)(ms|[smhd])?", time)
+    return sum(int(number) * _SECONDS[unit or "s"] for number, unit in parts)

@@ -1,0 +1,128 @@
+"""From a service's configuration to the plain value that `site.conf.j2` takes. Pure, but for one look at IPv6.
+
+To add a site feature: a key in the value here, a loop in the template, a test through a real nginx.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bot.configuration import Configuration
+from bot.errors import NginxError
+from bot.models import SLOTS, Address, Slot
+from bot.nginx.templates import Value
+from bot.settings import Settings
+
+HTTP2_DIRECTIVE = (1, 25, 1)  # until then a word of `listen`; https://nginx.org/en/docs/http/ngx_http_v2_module.html
+ONE_YEAR_S = 31536000
+_NAMES = re.compile(r"^\s*server_name (.+);$", re.MULTILINE)
+_TLS = re.compile(r"^\s*listen \S+ ssl\b", re.MULTILINE)
+
+
+def site_value(
+    configuration: Configuration,
+    addresses: Mapping[Slot, Sequence[Address]],
+    settings: Settings,
+    slots_folder: Path,
+    version: tuple[int, ...],
+) -> Value:
+    """Everything `site.conf.j2` needs; strings are not checked here but by `templates.render`.
+
+    Raises `NginxError` when the site needs a setting that is empty.
+    """
+    site = configuration.site
+    return {
+        "name": configuration.name,
+        "variable": configuration.name.replace("-", "_"),  # one to one: a service's name has no `_`
+        "slots": [{"name": slot, "addresses": [str(address) for address in addresses[slot]]} for slot in SLOTS],
+        "slots_folder": str(slots_folder),
+        "trusted": list(site.trusted_proxies),
+        "address_headers": [site.client_address_header] if site.trusted_proxies else [],
+        "max_body_size": site.max_body_size,
+        "timeout": site.timeout,
+        "buffering": "on" if site.buffering else "off",
+        "redirects": _redirects(configuration, settings),
+        "servers": _servers(configuration, settings, version),
+    }
+
+
+def listens(settings: Settings, port: int | str) -> list[str]:
+    """What sites listen on: `NGINX_LISTEN`, or every address of the machine."""
+    if settings.nginx_listen:
+        return [f"{settings.nginx_listen}:{port}"]
+    return [str(port), f"[::]:{port}"] if _has_ipv6() else [str(port)]
+
+
+def host_names(configuration: Configuration, settings: Settings) -> list[str]:
+    """The service's domains, or its name below `BASE_DOMAIN`, or none."""
+    if configuration.domains or not settings.base_domain:
+        return list(configuration.domains)
+    return [f"{configuration.name}.{settings.base_domain}"]
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Host names that a site's text asks for."""
+    return frozenset(name for names in _NAMES.findall(text) for name in names.split())
+
+
+def has_tls(text: str) -> bool:
+    return bool(_TLS.search(text))
+
+
+def _redirects(configuration: Configuration, settings: Settings) -> list[Value]:
+    site, names = configuration.site, host_names(configuration, settings)
+    if site.tls == "off" or not site.redirect_to_https or not names:
+        return []
+    port = "" if settings.nginx_https_port == 443 else f":{settings.nginx_https_port}"
+    return [{"listens": [[listen] for listen in listens(settings, settings.nginx_http_port)], "names": names,
+             "port": port}]  # fmt: skip
+
+
+def _servers(configuration: Configuration, settings: Settings, version: tuple[int, ...]) -> list[Value]:
+    site, names = configuration.site, host_names(configuration, settings)
+    servers = []
+    if names and (site.tls == "off" or not site.redirect_to_https):
+        servers.append(_server([[listen] for listen in listens(settings, settings.nginx_http_port)], names))
+    if names and site.tls != "off":
+        servers.append(_secure_server(configuration, settings, names, version))
+    if configuration.host_port:
+        port = configuration.host_port
+        places = [port] if ":" in port else listens(settings, port)
+        servers.append(_server([[place, "default_server"] for place in places], ["_"]))  # answers to any name
+    return servers
+
+
+def _secure_server(
+    configuration: Configuration, settings: Settings, names: list[str], version: tuple[int, ...]
+) -> Value:
+    site = configuration.site
+    if site.tls == "snippet" and not settings.nginx_snippet:
+        raise NginxError(
+            f'{configuration.name} has tls = "snippet", but NGINX_SNIPPET is empty.',
+            "Set NGINX_SNIPPET to a file with ssl_certificate and ssl_certificate_key.",
+        )
+    is_word = site.http2 and version < HTTP2_DIRECTIVE
+    words = ["ssl", "http2"] if is_word else ["ssl"]
+    return _server(
+        [[listen, *words] for listen in listens(settings, settings.nginx_https_port)],
+        names,
+        http2=["on"] if site.http2 and not is_word else [],
+        snippets=[settings.nginx_snippet] if site.tls == "snippet" else [],
+        certificates=[{"certificate": site.certificate, "key": site.key}] if site.tls == "certificate" else [],
+        hsts=[ONE_YEAR_S] if site.hsts else [],
+    )
+
+
+def _server(places: list[list[str]], names: list[str], **more: list[Any]) -> Value:
+    return {"listens": places, "names": names, "http2": [], "snippets": [], "certificates": [], "hsts": []} | more
+
+
+def _has_ipv6() -> bool:
+    """Whether this machine has any IPv6 address: without one, nginx could not listen on `[::]`."""
+    try:
+        return bool(Path("/proc/net/if_inet6").read_text())
+    except OSError:
+        return False

@@ -1,0 +1,91 @@
+"""A real nginx as an administrator would have set it up: its own nginx.conf, other people's sites, one folder for o8."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_MAIN = """
+{user}
+pid {home}/nginx.pid;
+error_log {home}/error.log notice;
+worker_processes 2;
+worker_shutdown_timeout 30s;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+    include {home}/others/*.conf;
+    include {home}/managed/*.conf;
+}}
+"""
+_OTHER = "server {{ listen 127.0.0.1:{port}; server_name other.test; return 200 other; }}\n"
+
+
+class SystemNginx:
+    """`others` is the folder of other people's sites, `managed` the one for o8; call `start`."""
+
+    def __init__(self, home: Path, user: str = "root") -> None:
+        self.home = home
+        self.others, self.managed = home / "others", home / "managed"
+        self.http_port, self.https_port = free_port(), free_port()
+        for folder in (self.others, self.managed):
+            folder.mkdir(parents=True)
+        (home / "nginx.conf").write_text(_MAIN.format(home=home, user=f"user {user};" if os.geteuid() == 0 else ""))
+        (self.others / "other.conf").write_text(_OTHER.format(port=self.http_port))
+        self.command = f"{nginx_binary()} -e stderr -c {home}/nginx.conf"
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "nginx_mode": "system", "nginx_managed_dir": self.managed, "nginx_listen": "127.0.0.1",
+            "nginx_http_port": self.http_port, "nginx_https_port": self.https_port,
+            "nginx_test_command": f"{self.command} -t", "nginx_reload_command": f"{self.command} -s reload",
+        }  # fmt: skip
+
+    def start(self) -> None:
+        subprocess.run(self.command.split(), check=True, timeout=10)
+
+    def stop(self) -> None:
+        pid_file = self.home / "nginx.pid"
+        if not pid_file.exists():
+            return
+        pid = int(pid_file.read_text())
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+@contextmanager
+def system_nginx(home: Path, user: str = "root") -> Iterator[SystemNginx]:
+    """A running one; `user`: whom its workers run as, where the master is root."""
+    nginx = SystemNginx(home, user)
+    nginx.start()
+    try:
+        yield nginx
+    finally:
+        nginx.stop()
+
+
+def nginx_binary() -> str:
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    assert found, "nginx is not installed; run lab/setup.sh"
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

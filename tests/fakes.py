@@ -1,0 +1,159 @@
+"""Stand-ins for what is outside o8: one for each edge, in memory. What is inside is always real in tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from bot.configuration import Configuration
+from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Workload
+from bot.errors import EngineError, ImageNotFound
+from bot.models import Address, Slot
+from bot.registry import Resolved
+
+
+class FakeEngine:
+    """An `Engine` whose replicas all "answer" on 127.0.0.1 at the configured port."""
+
+    def __init__(self) -> None:
+        self.replicas: dict[tuple[str, Slot], list[Replica]] = {}
+        self.lines: list[bytes] = [b"first line\n", b"second line\n"]
+        self.may_pull = asyncio.Event()  # a test holds a deployment in `pulling` by clearing it
+        self.may_pull.set()
+        self.goes_on = asyncio.Event()  # ends logs that are followed
+        self.log_breaks = False
+        self.open_logs = 0
+
+    def addresses(self, block: int, slot: Slot, replicas: int, port: int) -> tuple[Address, ...]:
+        return (Address("127.0.0.1", port),) * replicas
+
+    async def pull(
+        self, image: str, digest: str, credentials: Credentials, progress: Progress, is_cancelled: Callable[[], bool]
+    ) -> None:
+        progress(5_000_000, 40_000_000)
+        while not is_cancelled() and not self.may_pull.is_set():
+            await asyncio.sleep(0.01)
+
+    async def has_image(self, image: str, digest: str) -> bool:
+        return False
+
+    async def start(self, workload: Workload) -> None:
+        self.replicas[workload.service, workload.slot] = [
+            Replica(
+                id=f"{workload.service}-{workload.slot}-{index}", name=f"o8-{workload.service}-{workload.slot}-{index}",
+                service=workload.service, slot=workload.slot, index=index, deployment=workload.deployment,
+                address=Address("127.0.0.1", workload.configuration.port), state="running", health="none", exit_code=0,
+                is_oom_killed=False, restarts=0, started_at=datetime.now(UTC),
+            )
+            for index in range(workload.configuration.replicas)
+        ]  # fmt: skip
+
+    async def resume(self, service: str, slot: Slot) -> None:
+        self._set(service, slot, "running")
+
+    async def settle(self, service: str, slot: Slot, restart: str) -> None:
+        pass
+
+    async def stop(self, service: str, slot: Slot, timeout_s: int) -> None:
+        self._set(service, slot, "exited")
+
+    async def clear(self, service: str, slot: Slot) -> None:
+        self.replicas.pop((service, slot), None)
+
+    async def observe(self, service: str = "") -> tuple[Replica, ...]:
+        return tuple(r for group in self.replicas.values() for r in group if service in ("", r.service))
+
+    async def log(
+        self, replica: str, *, tail: int | None, since: datetime | None, follow: bool, timestamps: bool
+    ) -> AsyncIterator[bytes]:
+        self.open_logs += 1
+        try:
+            for line in self.lines[len(self.lines) - (tail or 0) :] if tail is not None else self.lines:
+                yield line
+            if self.log_breaks:
+                raise EngineError("Docker ended the log.", "Look again.")
+            if follow:
+                await self.goes_on.wait()
+        finally:
+            self.open_logs -= 1
+
+    async def changes(self) -> AsyncIterator[Change]:
+        await asyncio.Event().wait()
+        yield Change("", "")
+
+    async def remove_image(self, image: str, digest: str) -> None:
+        pass
+
+    async def facts(self) -> EngineFacts:
+        return EngineFacts(
+            version="0", api_version="0", platform="linux/amd64", storage_bytes_free=10**12,
+            storage_bytes_total=10**12, is_live_restore=True, data_root="/",
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        pass
+
+    def _set(self, service: str, slot: Slot, state: str) -> None:
+        found = self.replicas.get((service, slot), [])
+        self.replicas[service, slot] = [replica.model_copy(update={"state": state}) for replica in found]
+
+
+class FakeNginx:
+    """`bot.nginx.Nginx` as far as deployments use it."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self.slots: dict[str, Slot] = {}
+        self.in_maintenance: set[str] = set()
+
+    def render(self, configuration: Configuration, addresses: Mapping[Slot, Sequence[Address]]) -> str:
+        return f"{configuration.model_dump_json()} {sorted(addresses.items())}"
+
+    async def publish(self, service: str, text: str) -> bool:
+        is_new = self.texts.get(service) != text
+        self.texts[service] = text
+        return is_new
+
+    async def withdraw(self, service: str) -> None:
+        self.texts.pop(service, None)
+        self.slots.pop(service, None)
+
+    def site(self, service: str) -> str | None:
+        return self.texts.get(service)
+
+    def serving(self, service: str) -> Slot:
+        return self.slots.get(service, "a")
+
+    async def point(self, service: str, slot: Slot) -> None:
+        self.slots[service] = slot
+
+    async def maintenance(self, service: str, on: bool) -> None:
+        (self.in_maintenance.add if on else self.in_maintenance.discard)(service)
+
+
+class FakeRegistry:
+    """`bot.registry.Registry` with the tags a test put in."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}  # tag -> digest
+
+    def push(self, tag: str) -> str:
+        self.found[tag] = "sha256:" + f"{len(self.found) + 1:064x}"
+        return self.found[tag]
+
+    async def tags(self, image: str) -> list[str]:
+        return list(self.found)
+
+    async def resolve(self, image: str, reference: str) -> Resolved:
+        if reference not in self.found:
+            error = ImageNotFound(f"{image} has no tag {reference}.", "Push it first.")
+            error.is_transient = False
+            raise error
+        return Resolved(self.found[reference], "", self.found[reference], 40_000_000)
+
+    async def created(self, image: str, digest: str) -> datetime | None:
+        return None
+
+    async def check_login(self) -> None:
+        pass

@@ -1,0 +1,127 @@
+"""o8 between stand-ins: real store, worker, deployer and commands; engine, nginx and registry from `tests.fakes`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import aiohttp
+from aiohttp import web
+
+from bot import traffic
+from bot.candidate import Candidates
+from bot.configuration import read
+from bot.deployer import Deployer
+from bot.doctor import Doctor
+from bot.engines import Credentials
+from bot.follower import Follower
+from bot.health import Prober
+from bot.inbox import Inbox
+from bot.models import Deployment
+from bot.operations import Operations
+from bot.resolver import Resolver
+from bot.services import Services
+from bot.settings import Settings
+from bot.store import Store
+from bot.vault import Vault
+from bot.worker import Worker
+from handlers import api, errors, health
+from lab.waiting import until
+from tests.fakes import FakeEngine, FakeNginx, FakeRegistry
+
+
+@dataclass
+class House:
+    folder: Path
+    services: Services
+    engine: FakeEngine
+    nginx: FakeNginx
+    registry: FakeRegistry
+    client: aiohttp.ClientSession
+    port: int  # where the one real "service" answers
+
+    async def ask(self, method: str, path: str, body: object = None, **more: Any) -> tuple[int, Any]:
+        """Status and JSON of one call."""
+        async with self.client.request(method, "http://o8/api/v1" + path, json=body, **more) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    def file(self, name: str = "web", **more: Any) -> dict[str, Any]:
+        """A service file that the stand-ins can bring up."""
+        return {"name": name, "image": "ghcr.io/acme/web", "port": self.port, "watch": 0} | more
+
+    async def add(self, name: str = "web", **more: Any) -> None:
+        await self.services.store.apply(read(self.file(name, **more)), 100)
+
+    async def deployed(self, name: str = "web", tag: str = "0001") -> Deployment:
+        """A release of `name` that serves and has ended; `worker.start` must have been called."""
+        self.registry.push(tag)
+        _, asked = await self.ask("POST", f"/services/{name}/deployments", {"release": tag})
+        return await self.ended(asked["id"])
+
+    async def ended(self, id: int) -> Deployment:
+        async def look() -> Deployment | None:
+            found = await self.services.store.deployment(id)
+            return found if found.state.is_ending else None
+
+        found = await until(look)
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def open_house(folder: Path) -> AsyncIterator[House]:
+    """Everything listens; deployments run once a test calls `services.worker.start()`."""
+    settings = Settings(o8_data_dir=folder)
+    store = await Store.open(settings.database)
+    engine, nginx, registry = FakeEngine(), FakeNginx(), FakeRegistry()
+    # No nginx here holds idle connections to an old release, so nothing is lost by a short drain.
+    short_drain = patch.object(traffic, "SHORTEST_DRAIN_S", 0.05)
+    async with aiohttp.ClientSession() as session, _visited() as port:
+        short_drain.start()
+        services = _join(settings, store, engine, nginx, registry, session)
+        application = web.Application(middlewares=[errors.middleware])
+        application.add_routes([*api.routes(services), *health.routes(services)])
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.UnixSite(runner, str(settings.socket)).start()
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(settings.socket))) as client:
+            yield House(folder, services, engine, nginx, registry, client, port)
+        await services.worker.stop()
+        short_drain.stop()
+        await runner.cleanup()
+    await store.close()
+
+
+def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: Any,
+          session: aiohttp.ClientSession) -> Services:  # fmt: skip
+    vault = Vault("ab" * 32)
+    candidates = Candidates(store, engine, Prober(session), Credentials("ghcr.io", "", ""), "")
+    deployer = Deployer(
+        store, Resolver(registry), candidates, traffic.Traffic(nginx, engine.addresses), lambda state, moment: None
+    )
+    worker = Worker(store, deployer, vault, 2)
+    follower = Follower(store, registry, worker, 600)
+    return Services(
+        settings=settings, store=store, worker=worker, follower=follower,
+        operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
+        inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def _visited() -> AsyncIterator[int]:
+    """A port that answers every request: what the probes of a deployment ask."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
