@@ -80,6 +80,8 @@ class Candidates:
         while passes < PASSES:
             trouble = await self._trouble(run)
             passes, probes = (0 if trouble else passes + 1), probes + 1
+            if not trouble:
+                delay = FIRST_PROBE_S
             if trouble and time.monotonic() > give_up:
                 raise await self._failed(run, f"Not healthy within {within} s: {trouble}.")
             if passes < PASSES:

@@ -70,8 +70,8 @@ class Deployer:
         """Goes on with what a killed o8 left: what the flag says decides. Then as after `bring_up`."""
         run.slot = run.deployment.slot
         if run.slot is not None and self._traffic.serving(run.name) == run.slot:
+            await self._traffic.switch(run)
             await self._persist(lambda: self._store.switched(run.deployment.id))
-            await self._traffic.open(run)
             run.has_switched = True
         elif run.deployment.state in AFTER_SWITCH:
             await self._return(run, CandidateFailed("o8 was stopped while it returned to the release before."))

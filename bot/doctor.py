@@ -69,15 +69,20 @@ class Doctor:
         yield findings.of_routes(subnet, routes.clashes(known, subnet))
 
     async def _check_nginx(self) -> AsyncIterator[Finding]:
-        facts = await self._nginx.facts()
+        for finding in self.of_nginx(await self._nginx.facts()):
+            yield finding
+
+    def of_nginx(self, facts: NginxFacts) -> Iterator[Finding]:
+        """What `facts` mean with these settings."""
         if not facts.is_running:
             yield findings.fault("nginx", f"nginx ({facts.mode}) does not run, so no site is served.", self._start_it())
+            if facts.mode == "embedded":
+                return  # it is started with a configuration of o8's own making
         elif facts.generation is None:
             yield findings.fault("nginx", f"nginx {facts.version} runs, but serves no site of o8.", self._reload_it())
         else:
             yield findings.ok("nginx", f"nginx {facts.version} ({facts.mode}) serves generation {facts.generation}.")
-        for finding in self._of_configuration(facts):
-            yield finding
+        yield from self._of_configuration(facts)
         yield findings.of_shutdown_timeout(facts.worker_shutdown_timeout)
         if facts.mode == "embedded" and os.geteuid() == 0:
             yield findings.warning(
@@ -175,7 +180,7 @@ async def _findings(subject: str, check: Check) -> list[Finding]:
     try:
         async with asyncio.timeout(LIMIT_S):
             async for finding in check():
-                found.append(finding)  # noqa: PERF401 - those before a failure count too
+                found.append(finding)
     except TimeoutError:
         found.append(findings.fault(subject, f"No answer within {LIMIT_S:.0f} s.", "Look whether it hangs; try again."))
     except O8Error as failure:

@@ -51,9 +51,14 @@ class Traffic:
         await self._nginx.maintenance(run.name, False)
 
     async def switch(self, run: Run) -> dict[str, Any]:
-        """nginx sends every new request to the candidate. Raises `NginxError`; then the old slot still serves."""
+        """nginx sends every new request to the candidate. Raises `NginxError`; then the old slot still serves.
+
+        Safe to repeat, also after a kill: the flag of a first deployment can be set before its site is there.
+        """
         text = self.site(run.service.block, run.deployment, run.here, run.live)
         run.site_before = self._nginx.site(run.name)
+        if run.site_before is None:  # a new site must not send its first visitors to the slot where nothing is
+            await self._nginx.point(run.name, run.here)
         has_reloaded = await self._nginx.publish(run.name, text)
         await self._nginx.point(run.name, run.here)
         await self.open(run)

@@ -1,4 +1,4 @@
-"""GitHub's side of the webhook: builds deliveries from recorded bodies, signs them, sends them as GitHub does.
+"""GitHub's side of the webhook: builds deliveries from recorded bodies, signs and sends them as GitHub does.
 
 To add a kind of delivery: a body in tests/samples/github, or a function that changes one.
 """
@@ -19,7 +19,8 @@ import aiohttp
 SAMPLES = Path(__file__).parent.parent / "tests/samples/github"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-TIMEOUT_S = 10.0  # GitHub's patience: https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks
+# https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks#respond-within-10-seconds
+TIMEOUT_S = 10.0
 Body = dict[str, Any]
 
 
@@ -39,13 +40,15 @@ def digest_of(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def push(image: str = "ghcr.io/acme-labs/web", tag: str = "0005", digest: str = "", event: str = "package") -> Body:
+def push(
+    image: str = "ghcr.io/acme-labs/web", tag: str = "0005", digest: str = "", event: str = "package"
+) -> Body:
     """The body of one push to `image` (registry/owner/name); `event` is `package` or `registry_package`."""
-    registry, owner, name = image.split("/", 2)
+    _, owner, name = image.split("/", 2)
     body = sample("package_published")
     package = body["package"]
     package |= {"name": name, "namespace": owner, "owner": package["owner"] | {"login": owner}}
-    _set_version(package["package_version"], f"{registry}/{owner}/{name}", tag, digest or digest_of(image + tag))
+    _set_version(package["package_version"], image, tag, digest or digest_of(image + tag))
     body["organization"]["login"] = owner
     return body if event == "package" else as_registry_package(body)
 
@@ -56,7 +59,7 @@ def as_registry_package(body: Body) -> Body:
 
 
 def multi_platform_push(image: str, tag: str, platforms: int = 3, event: str = "package") -> list[Body]:
-    """Bodies of one push in GitHub's order: children with an empty tag first, then the index that has the tag."""
+    """Bodies of one push in GitHub's order: children with an empty tag first, then the index with the tag."""
     children = [push(image, "", digest_of(f"{image}{tag}{number}"), event) for number in range(platforms)]
     return [*children, push(image, tag, event=event)]
 

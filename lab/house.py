@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,6 +55,7 @@ class House:
         self.data = folder / "data"
         self.port = int(environ["PORT"])
         self.http_port = int(environ["NGINX_HTTP_PORT"])
+        self.subnet = IPv4Network(environ["O8_SUBNET"])
         self.secret = environ["GITHUB_WEBHOOK_SECRET"]
         self.process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None

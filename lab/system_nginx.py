@@ -1,13 +1,13 @@
-"""A real nginx as an administrator would have set it up: its own nginx.conf, other people's sites, one folder for o8."""
+"""A real nginx as an administrator sets it up: its own nginx.conf, other people's sites, one folder for o8."""
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,10 +62,12 @@ class SystemNginx:
         if not pid_file.exists():
             return
         pid = int(pid_file.read_text())
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 10
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        handle = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            select.select([handle], [], [], 10)
+        finally:
+            os.close(handle)
 
 
 @contextmanager
@@ -81,7 +83,8 @@ def system_nginx(home: Path, user: str = "root") -> Iterator[SystemNginx]:
 
 def nginx_binary() -> str:
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    assert found, "nginx is not installed; run lab/setup.sh"
+    if found is None:
+        raise RuntimeError("nginx is not installed; run lab/setup.sh")
     return found
 
 

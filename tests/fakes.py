@@ -32,7 +32,7 @@ class FakeEngine:
         self, image: str, digest: str, credentials: Credentials, progress: Progress, is_cancelled: Callable[[], bool]
     ) -> None:
         progress(5_000_000, 40_000_000)
-        while not is_cancelled() and not self.may_pull.is_set():
+        while not is_cancelled() and not self.may_pull.is_set():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     async def has_image(self, image: str, digest: str) -> bool:

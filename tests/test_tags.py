@@ -23,13 +23,14 @@ NONE: frozenset[tuple[str, str]] = frozenset()
 tag_texts = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", fullmatch=True)
 numbers = st.from_regex(r"[0-9]{1,12}", fullmatch=True)
 versions = st.from_regex(r"v?(0|[1-9][0-9]?)\.(0|[1-9])\.(0|[1-9])(-(alpha|rc)\.[1-9])?", fullmatch=True)
+any_texts = tag_texts | numbers | versions | st.just("main") | st.text(max_size=5)
 policies = st.sampled_from([NUMERIC, SEMVER, STABLE, REGEX, MOVING])
 
 
 @pytest.mark.parametrize(("follow", "tag", "expected"), [
     (NUMERIC, "0005", True), (NUMERIC, "5", True), (NUMERIC, "9" * 128, True),
     (NUMERIC, "", False), (NUMERIC, "latest", False), (NUMERIC, "0005-rc", False), (NUMERIC, "1.2", False),
-    (NUMERIC, "-5", False), (NUMERIC, "٥", False), (NUMERIC, "5\n", False), (NUMERIC, "9" * 129, False),
+    (NUMERIC, "-5", False), (NUMERIC, "\u0665", False), (NUMERIC, "5\n", False), (NUMERIC, "9" * 129, False),
     (SEMVER, "1.2.3", True), (SEMVER, "v1.2.3", True), (SEMVER, "0.0.0", True),
     (SEMVER, "1.2", False), (SEMVER, "01.2.3", False), (SEMVER, "vv1.2.3", False), (SEMVER, "latest", False),
     (SEMVER, "1.2.3-rc.1", False), (SEMVER, "1.2.3+build", False),
@@ -44,11 +45,16 @@ def test_a_policy_follows_the_tags_of_its_kind(follow: Follow, tag: str, expecte
 
 
 @pytest.mark.parametrize(("range_", "tag", "expected"), [
-    (">=2.0.0-rc.1", "2.0.0-rc.2", True), (">=2.0.0-rc.1", "2.0.0-beta.1", False), (">=2.0.0-rc.1", "2.1.0-rc.1", False),
-    (">=2.0.0-rc.1", "2.1.0", True), ("> 1.0.0, != 1.1.0", "1.1.0", False), ("> 1.0.0, != 1.1.0", "1.1.1", True),
-    ("1.2.3", "1.2.3", True), ("=1.2.3", "1.2.4", False), ("==v1.2.3", "v1.2.3", True), ("<=1.2.3", "1.2.3", True),
+    (">=2.0.0-rc.1", "2.0.0-rc.2", True), (">=2.0.0-rc.1", "2.0.0-beta.1", False),
+    (">=2.0.0-rc.1", "2.1.0-rc.1", False),
+    (">=2.0.0-rc.1", "2.1.0", True), ("> 1.0.0, != 1.1.0", "1.1.0", False),
+    ("> 1.0.0, != 1.1.0", "1.1.1", True),
+    ("1.2.3", "1.2.3", True), ("=1.2.3", "1.2.4", False), ("==v1.2.3", "v1.2.3", True),
+    ("<=1.2.3", "1.2.3", True),
 ])  # fmt: skip
-def test_a_range_holds_as_written_and_names_the_prereleases_it_takes(range_: str, tag: str, expected: bool) -> None:
+def test_a_range_holds_as_written_and_names_the_prereleases_it_takes(
+    range_: str, tag: str, expected: bool
+) -> None:
     assert follows(Follow(policy="semver", range=range_), tag) is expected
 
 
@@ -57,7 +63,8 @@ def test_a_range_holds_as_written_and_names_the_prereleases_it_takes(range_: str
     (NUMERIC, "5", "0005", False), (NUMERIC, "0005", "", True), (NUMERIC, "0005", "hotfix", True),
     (NUMERIC, "latest", "0005", False),
     (SEMVER, "1.10.0", "1.9.0", True), (SEMVER, "1.9.0", "1.10.0", False), (SEMVER, "v1.2.3", "1.2.3", False),
-    (SEMVER, "1.2.3", "1.2.3-rc.1", True), (STABLE, "1.9.0", "2.0.0", False), (STABLE, "2.0.0", "1.9.0", False),
+    (SEMVER, "1.2.3", "1.2.3-rc.1", True), (STABLE, "1.9.0", "2.0.0", False),
+    (STABLE, "2.0.0", "1.9.0", False),
     (REGEX, "main-0000000", "main-fffffff", True), (REGEX, "main-0000000", "main-0000000", False),
     (REGEX, "other", "main-0000000", False),
     (MOVING, "main", "main", True), (MOVING, "main", "0005", True), (MOVING, "dev", "main", False),
@@ -66,14 +73,14 @@ def test_newer_is_what_the_policy_says(follow: Follow, tag: str, than: str, expe
     assert is_newer(follow, tag, than) is expected
 
 
-@given(st.sampled_from([NUMERIC, SEMVER, STABLE]), tag_texts | numbers | versions, tag_texts | numbers | versions)
+@given(st.sampled_from([NUMERIC, SEMVER, STABLE]), any_texts, any_texts)
 def test_of_two_tags_at_most_one_is_newer(follow: Follow, one: str, other: str) -> None:
     if follows(follow, one) and follows(follow, other):
         assert not (is_newer(follow, one, other) and is_newer(follow, other, one))
         assert not is_newer(follow, one, one)
 
 
-@given(policies, st.lists(tag_texts | numbers | versions | st.just("main") | st.text(max_size=5)))
+@given(policies, st.lists(any_texts))
 def test_nothing_is_newer_than_the_newest(follow: Follow, tags: list[str]) -> None:
     found = newest(follow, tags)
     if found is None:
@@ -83,9 +90,11 @@ def test_nothing_is_newer_than_the_newest(follow: Follow, tags: list[str]) -> No
 
 
 @pytest.mark.parametrize(("follow", "tags", "expected"), [
-    (NUMERIC, ["0009", "latest", "0010", "9"], "0010"), (NUMERIC, ["5", "0005"], "0005"), (NUMERIC, ["0005", "5"], "0005"),
+    (NUMERIC, ["0009", "latest", "0010", "9"], "0010"), (NUMERIC, ["5", "0005"], "0005"),
+    (NUMERIC, ["0005", "5"], "0005"),
     (NUMERIC, ["latest"], None), (NUMERIC, [], None),
-    (SEMVER, ["1.9.0", "v1.10.0", "2.0.0-rc.1", "1"], "v1.10.0"), (STABLE, ["2.1.0", "1.3.0", "1.2.9"], "1.3.0"),
+    (SEMVER, ["1.9.0", "v1.10.0", "2.0.0-rc.1", "1"], "v1.10.0"),
+    (STABLE, ["2.1.0", "1.3.0", "1.2.9"], "1.3.0"),
     (REGEX, ["main-bbbbbbb", "main-aaaaaaa", "latest"], "main-aaaaaaa"),
     (MOVING, ["dev", "main", "0005"], "main"), (MOVING, ["dev"], None),
 ])  # fmt: skip
@@ -103,8 +112,10 @@ def test_the_newest_tag_is_found(follow: Follow, tags: list[str], expected: str 
     (NUMERIC, "0006", OLD, ("0005", OLD), "0006 is the image that is live already"),
     (NUMERIC, "0005", NEW, ("0005", OLD),
      "0005 is live already; pushed again, it deploys only by hand: o8 deploy SERVICE 0005"),
-    (NUMERIC, "latest", NEW, ("0005", OLD), "latest is not a number, and policy numeric follows only numbers"),
-    (NUMERIC, "a b\x1b", NEW, ("", ""), "'a b\\x1b' is not a number, and policy numeric follows only numbers"),
+    (NUMERIC, "latest", NEW, ("0005",
+    OLD), "latest is not a number, and policy numeric follows only numbers"),
+    (NUMERIC, "a b\x1b", NEW, ("",
+    ""), "'a b\\x1b' is not a number, and policy numeric follows only numbers"),
     (SEMVER, "1.2.4", NEW, ("1.2.3", OLD), ""),
     (SEMVER, "1.2.3", NEW, ("1.2.4", OLD), "1.2.3 is not newer than 1.2.4, which is live"),
     (SEMVER, "1.2", NEW, ("", ""), "1.2 is not a version such as 1.2.3"),
@@ -120,7 +131,9 @@ def test_the_newest_tag_is_found(follow: Follow, tags: list[str], expected: str 
     (Follow(auto_deploy="off"), "0005", NEW, ("", ""), "auto_deploy is off"),
     (Follow(auto_deploy="approve"), "0005", NEW, ("", ""), ""),
 ])  # fmt: skip
-def test_a_decision_says_why_not(follow: Follow, tag: str, digest: str, live: tuple[str, str], why: str) -> None:
+def test_a_decision_says_why_not(
+    follow: Follow, tag: str, digest: str, live: tuple[str, str], why: str
+) -> None:
     assert decide(follow, tag, digest, *live, NONE) == why
 
 
@@ -131,7 +144,7 @@ def test_what_failed_is_not_tried_again_by_itself_but_other_content_is() -> None
     assert decide(NUMERIC, "0007", "sha256:" + "c" * 64, "0006", OLD, failed) == ""
 
 
-@given(policies, tag_texts | numbers | versions | st.text(), st.text(), numbers | versions | st.text(), st.text())
+@given(policies, any_texts, st.text(), any_texts, st.text())
 def test_a_decision_never_raises_and_never_downgrades(
     follow: Follow, tag: str, digest: str, live_tag: str, live_digest: str
 ) -> None:

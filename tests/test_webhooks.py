@@ -1,9 +1,8 @@
-"""What is genuine, and what GitHub's bodies say: recorded ones, every variant seen, and anything at all."""
+"""What GitHub's bodies say: recorded ones, every variant seen, and anything at all."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,90 +10,22 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.errors import InvalidInput
-from bot.webhooks import EVENTS, Ignored, PackageEvent, is_genuine, read
+from bot.webhooks import EVENTS, Ignored, PackageEvent, read
 from lab import github
 
-SECRET = b"It's a Secret to Everybody"
-VECTOR = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
-BODY = b"Hello, World!"
 COMMIT = "5a1c7be0c3a3f6f0f2b0c9c4d1f0a7c1e5b29d10"
 NO_TAG = "no tag: one of the manifests of a multi-platform push"
 
 
-def read_body(body: github.Body | bytes, event: str = "package", content_type: str = github.JSON) -> PackageEvent | Ignored:
+def read_body(
+    body: github.Body | bytes, event: str = "package", content_type: str = github.JSON
+) -> PackageEvent | Ignored:
     return read(event, content_type, github.encode(body, content_type), "ghcr.io")
 
 
-# --- genuine ---
-
-
-def test_the_test_vector_of_github_is_genuine() -> None:
-    """https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries#testing-the-webhook-payload-validation"""
-    assert is_genuine([SECRET], BODY, VECTOR)
-    assert github.sign(SECRET, BODY) == VECTOR
-
-
-def test_while_secrets_are_replaced_each_of_them_counts() -> None:
-    assert is_genuine([b"the next secret", SECRET], BODY, VECTOR)
-    assert is_genuine([SECRET, b"the next secret"], BODY, VECTOR)
-    assert not is_genuine([b"the next secret"], BODY, VECTOR)
-
-
-@pytest.mark.parametrize("signature", [
-    None, "", "sha256=", VECTOR.upper(), VECTOR.replace("sha256=", ""), VECTOR.replace("sha256", "sha1"), f" {VECTOR}",
-    VECTOR + "0", VECTOR[:-1], VECTOR + "\n", f"{VECTOR},{VECTOR}", "sha256=é" + VECTOR[8:], "\udce9" * 71, "\x00",
-])  # fmt: skip
-def test_a_signature_of_another_form_is_refused(signature: str | None) -> None:
-    assert not is_genuine([SECRET], BODY, signature)
-
-
-def test_without_a_secret_nothing_is_genuine() -> None:
-    assert not is_genuine([], BODY, VECTOR)
-    assert not is_genuine([b""], BODY, github.sign(b"", BODY))
-
-
-Triple = tuple[bytes, str, bytes]
-
-
-def _flip(data: bytes, place: int, bit: int) -> bytes:
-    place %= len(data)
-    return data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> Triple:
-    """A genuine (body, header, secret) of which at least one part was changed."""
-    parts = [draw(st.binary(min_size=1, max_size=80)), b"", draw(st.binary(min_size=16, max_size=40))]
-    parts[1] = github.sign(parts[2], parts[0]).encode()
-    before = tuple(parts)
-    for which in draw(st.lists(st.integers(0, 2), min_size=1, max_size=3)):
-        change: Callable[[bytes], bytes] = draw(st.sampled_from([
-            lambda data: _flip(data, draw(st.integers(0, 200)), draw(st.integers(0, 7))),
-            lambda data: data[:-1] or b"x", lambda data: data + draw(st.binary(min_size=1, max_size=3)),
-            lambda data: draw(st.binary(min_size=1, max_size=80)),
-        ]))  # fmt: skip
-        parts[which] = change(parts[which])
-    # HMAC pads short keys with zero bytes, so those are the same key.
-    if (parts[0], parts[1], parts[2].rstrip(b"\0")) == (before[0], before[1], before[2].rstrip(b"\0")):
-        parts[0] += b"!"
-    return parts[0], parts[1].decode("latin-1"), parts[2]
-
-
-@settings(max_examples=2500, deadline=None)
-@given(mutated())
-def test_no_mutated_delivery_is_genuine(triple: Triple) -> None:
-    body, signature, secret = triple
-    assert not is_genuine([secret], body, signature)
-
-
-@given(st.binary(max_size=200), st.binary(min_size=1, max_size=100))
-def test_control_every_unchanged_delivery_is_genuine(body: bytes, secret: bytes) -> None:
-    assert is_genuine([b"another", secret], body, github.sign(secret, body))
-
-
-@given(st.lists(st.binary()), st.binary(), st.none() | st.text())
-def test_asking_whether_something_is_genuine_never_raises(secrets: list[bytes], body: bytes, signature: str | None) -> None:
-    assert is_genuine(secrets, body, signature) in (True, False)
+def is_safe(reason: str) -> bool:
+    """Whether it may be shown anywhere: short, on one line, without control characters."""
+    return len(reason) < 160 and reason.isascii() and reason.isprintable()
 
 
 # --- recorded bodies ---
@@ -157,15 +88,14 @@ def test_actions_that_push_are_read(action: str) -> None:
 def test_other_actions_are_ignored_and_shown_safely(action: Any) -> None:
     found = read_body(changed("action", action))
     assert isinstance(found, Ignored)
-    assert found.reason.startswith("nothing to do for action '") and len(found.reason) < 100
-    assert found.reason.isprintable()
+    assert found.reason.startswith("nothing to do for action '") and is_safe(found.reason)
 
 
 @pytest.mark.parametrize("event", ["push", "", "PACKAGE", "\n", "é" * 100, "package\x00"])
 def test_other_events_are_ignored_and_shown_safely(event: str) -> None:
     found = read_body(github.sample("package_published"), event)
     assert isinstance(found, Ignored)
-    assert found.reason.startswith("nothing to do for event ") and found.reason.isascii() and len(found.reason) < 100
+    assert found.reason.startswith("nothing to do for event ") and is_safe(found.reason)
 
 
 @pytest.mark.parametrize(("namespace", "name", "image"), [
@@ -179,7 +109,8 @@ def test_the_image_is_namespace_and_name_in_lower_case(namespace: str, name: str
 
 
 @pytest.mark.parametrize("missing", [
-    ["repository"], ["organization"], ["package.owner"], ["package.namespace"], ["sender"], ["package.registry"],
+    ["repository"], ["organization"], ["package.owner"], ["package.namespace"], ["sender"],
+    ["package.registry"],
     ["repository", "organization", "sender", "package.owner"],
     ["package.namespace", "repository", "organization"], ["package.namespace", "package.owner", "repository"],
     ["package.namespace", "package.owner", "organization"],
@@ -196,23 +127,29 @@ def test_a_push_is_read_without_what_may_be_missing(missing: list[str], value: A
 
 
 @pytest.mark.parametrize(("name", "namespace"), [
-    ("", "acme"), ("../images/x", "acme"), ("web:5", "acme"), ("web@sha256:00", "acme"), ("a b", "acme"), ("web\n", "acme"),
-    ("-web", "acme"), ("web", "acme//x"), ("é", "acme"), ("x" * 300, "acme"), ("web", "ac\x00me"), ("web;id", "acme"),
+    ("", "acme"), ("../images/x", "acme"), ("web:5", "acme"), ("web@sha256:00", "acme"), ("a b", "acme"),
+    ("web\n", "acme"),
+    ("-web", "acme"), ("web", "acme//x"), ("é", "acme"), ("x" * 300, "acme"), ("web", "ac\x00me"),
+    ("web;id", "acme"),
 ])  # fmt: skip
 def test_a_name_that_is_none_is_ignored_and_shown_safely(name: str, namespace: str) -> None:
     found = read_body(changed("package.name", name, changed("package.namespace", namespace)))
     assert isinstance(found, Ignored)
-    assert found.reason.startswith("no image can be named ") and found.reason.isascii() and len(found.reason) < 150
+    assert found.reason.startswith("no image can be named ") and is_safe(found.reason)
 
 
 @pytest.mark.parametrize(("path", "value", "reason"), [
-    ("package", None, "no package in it"), ("package", ..., "no package in it"), ("package", [1], "no package in it"),
+    ("package", None, "no package in it"), ("package", ..., "no package in it"),
+    ("package", [1], "no package in it"),
     (VERSION, None, "no package version in it"), (VERSION, ..., "no package version in it"),
     (CONTAINER, None, NO_TAG), (f"{CONTAINER}.tag", None, NO_TAG), (f"{CONTAINER}.tag", ..., NO_TAG),
-    (f"{CONTAINER}.tag.name", "", NO_TAG), (f"{CONTAINER}.tag.name", None, NO_TAG), (f"{CONTAINER}.tag.name", 5, NO_TAG),
+    (f"{CONTAINER}.tag.name", "", NO_TAG), (f"{CONTAINER}.tag.name", None, NO_TAG),
+    (f"{CONTAINER}.tag.name", 5, NO_TAG),
     (f"{CONTAINER}.manifest.config.media_type", "application/vnd.cncf.helm.config.v1+json", "Helm chart"),
-    (f"{VERSION}.manifest", {"config": {"media_type": "application/vnd.cncf.helm.config.v1+json"}}, "Helm chart"),
-    (f"{CONTAINER}.manifest.config.media_type", "application/vnd.oci.empty.v1+json", "artifact without an image"),
+    (f"{VERSION}.manifest",
+    {"config": {"media_type": "application/vnd.cncf.helm.config.v1+json"}}, "Helm chart"),
+    (f"{CONTAINER}.manifest.config.media_type", "application/vnd.oci.empty.v1+json",
+    "artifact without an image"),
 ])  # fmt: skip
 def test_what_is_no_tagged_image_is_ignored_with_the_reason(path: str, value: Any, reason: str) -> None:
     assert read_body(changed(path, value)) == Ignored(reason)
@@ -223,7 +160,8 @@ def test_a_helm_chart_of_the_lab_is_one() -> None:
 
 
 @pytest.mark.parametrize("tag", [
-    f"sha256-{'a' * 64}", f"sha256-{'0' * 64}.sig", f"sha256-{'f' * 64}.att", f"sha256-{'f' * 64}.sbom", "sha256-0f.sig",
+    f"sha256-{'a' * 64}", f"sha256-{'0' * 64}.sig", f"sha256-{'f' * 64}.att", f"sha256-{'f' * 64}.sbom",
+    "sha256-0f.sig",
 ])  # fmt: skip
 def test_signatures_and_attestations_are_ignored(tag: str) -> None:
     assert read_body(github.push(tag=tag)) == Ignored("signature or attestation of an image")
@@ -235,12 +173,14 @@ def test_every_valid_tag_is_read_as_it_is(tag: str) -> None:
     assert isinstance(found, PackageEvent) and found.tag == tag
 
 
-@pytest.mark.parametrize("tag", [".x", "-rf", "a b", "a/b", "a:b", "é", "x" * 129, "0005\n", "<!channel>", "$(id)", "\x1b[2J"])
+@pytest.mark.parametrize(
+    "tag", [".x", "-rf", "a b", "a/b", "a:b", "é", "x" * 129, "0005\n", "<!channel>", "$(id)", "\x1b[2J"]
+)
 def test_an_invalid_tag_is_ignored_and_shown_safely(tag: str) -> None:
     found = read_body(github.push(tag=tag))
     assert isinstance(found, Ignored)
     assert found.reason.endswith(" is not a tag") or len(tag) > 80
-    assert found.reason.isascii() and found.reason.isprintable() and len(found.reason) < 100
+    assert is_safe(found.reason)
 
 
 @pytest.mark.parametrize("package_type", ["CONTAINER", "container", "docker", "Docker", "", None, ...])
@@ -250,7 +190,9 @@ def test_container_and_docker_in_any_case_count(package_type: Any, ecosystem: An
     assert isinstance(read_body(body), PackageEvent)
 
 
-@pytest.mark.parametrize(("package_type", "ecosystem"), [("npm", "docker"), ("docker", "npm"), ("NPM", "CONTAINER")])
+@pytest.mark.parametrize(
+    ("package_type", "ecosystem"), [("npm", "docker"), ("docker", "npm"), ("NPM", "CONTAINER")]
+)
 def test_npm_and_docker_at_once_is_an_image_only_with_a_tag(package_type: str, ecosystem: str) -> None:
     body = changed("package.package_type", package_type, changed("package.ecosystem", ecosystem))
     assert isinstance(read_body(body), PackageEvent)
@@ -258,7 +200,8 @@ def test_npm_and_docker_at_once_is_an_image_only_with_a_tag(package_type: str, e
 
 
 @pytest.mark.parametrize(("package_type", "ecosystem", "reason"), [
-    ("NUGET", "nuget", "nuget package"), ("maven", "", "maven package"), ("rubygems", ..., "rubygems package"),
+    ("NUGET", "nuget", "nuget package"), ("maven", "", "maven package"),
+    ("rubygems", ..., "rubygems package"),
     ("<b>", "<b>", "package of an unknown kind"), ("x" * 99, None, "package of an unknown kind"),
 ])  # fmt: skip
 def test_packages_of_other_kinds_are_ignored(package_type: Any, ecosystem: Any, reason: str) -> None:
@@ -271,10 +214,17 @@ def test_a_package_without_any_kind_and_tag_is_ignored() -> None:
     assert read_body(changed(CONTAINER, ..., body)) == Ignored("package of an unknown kind")
 
 
-@pytest.mark.parametrize("digest", ["sha256:" + "a" * 40, "sha256:" + "A" * 64, "a" * 64, "sha512:" + "a" * 128, "", None, 7])
+@pytest.mark.parametrize(
+    "digest", ["sha256:" + "a" * 40, "sha256:" + "A" * 64, "a" * 64, "sha512:" + "a" * 128, "", None, 7]
+)
 def test_a_digest_of_strange_form_is_left_out_and_the_push_counts(digest: Any) -> None:
     body = github.sample("package_published")
-    for path in (f"{CONTAINER}.tag.digest", f"{CONTAINER}.manifest.digest", f"{VERSION}.version", f"{VERSION}.name"):
+    for path in (
+        f"{CONTAINER}.tag.digest",
+        f"{CONTAINER}.manifest.digest",
+        f"{VERSION}.version",
+        f"{VERSION}.name",
+    ):
         changed(path, digest, body)
     found = read_body(body)
     assert isinstance(found, PackageEvent) and found.digest == ""
@@ -289,7 +239,8 @@ def test_a_digest_is_taken_from_wherever_a_whole_one_is(path: str) -> None:
 
 
 @pytest.mark.parametrize(("oid", "commitish", "commit"), [
-    (COMMIT, "main", COMMIT), ("", COMMIT, COMMIT), (None, "main", ""), ("5a1c7be", "main", ""), (COMMIT.upper(), "", ""),
+    (COMMIT, "main", COMMIT), ("", COMMIT, COMMIT), (None, "main", ""), ("5a1c7be", "main", ""),
+    (COMMIT.upper(), "", ""),
 ])  # fmt: skip
 def test_a_commit_is_a_whole_one_or_none(oid: Any, commitish: Any, commit: str) -> None:
     body = changed(f"{VERSION}.target_oid", oid, changed(f"{VERSION}.target_commitish", commitish))
@@ -297,9 +248,13 @@ def test_a_commit_is_a_whole_one_or_none(oid: Any, commitish: Any, commit: str) 
     assert isinstance(found, PackageEvent) and found.commit == commit
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "http://github.com/x", "https://github.com/<!channel>", "https://x|y", 5])
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "http://github.com/x", "https://github.com/<!channel>", "https://x|y", 5]
+)
 def test_pusher_and_page_are_plain_or_empty(url: Any) -> None:
-    body = changed(f"{VERSION}.html_url", url, changed("package.html_url", url, changed("sender.login", "<@U1>")))
+    body = changed(
+        f"{VERSION}.html_url", url, changed("package.html_url", url, changed("sender.login", "<@U1>"))
+    )
     found = read_body(body)
     assert isinstance(found, PackageEvent) and (found.url, found.pusher) == ("", "")
 
@@ -338,20 +293,28 @@ def test_what_is_no_json_object_is_invalid(body: bytes, event: str) -> None:
         read(event, github.JSON, body, "ghcr.io")
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"payload=", b"payload=5", b"payload=%ff", b"\xff", b"a=1", b"payload=1&" * 101])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"payload=", b"payload=5", b"payload=%ff", b"\xff", b"a=1", b"payload=1&" * 101]
+)
 def test_a_form_without_a_json_object_is_invalid(body: bytes) -> None:
     with pytest.raises(InvalidInput, match="The delivery is"):
         read("package", github.FORM, body, "ghcr.io")
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=20,
 )
 PATHS = [
-    "action", "package", "package.name", "package.namespace", "package.owner", "package.package_type", "package.ecosystem",
-    VERSION, f"{VERSION}.version", f"{VERSION}.manifest", f"{VERSION}.target_oid", f"{VERSION}.html_url", CONTAINER,
+    "action", "package", "package.name", "package.namespace", "package.owner", "package.package_type",
+    "package.ecosystem",
+    VERSION, f"{VERSION}.version", f"{VERSION}.manifest", f"{VERSION}.target_oid", f"{VERSION}.html_url",
+    CONTAINER,
     f"{CONTAINER}.tag", f"{CONTAINER}.tag.name", f"{CONTAINER}.tag.digest", f"{CONTAINER}.manifest",
     f"{CONTAINER}.manifest.config", "sender", "sender.login", "organization", "repository",
 ]  # fmt: skip
@@ -368,7 +331,9 @@ def test_any_json_is_read_or_invalid(event: str, value: Any) -> None:
 @given(st.lists(st.tuples(st.sampled_from(PATHS), anything), min_size=1, max_size=4))
 def test_any_value_in_any_field_is_read_or_ignored(changes: list[tuple[str, Any]]) -> None:
     body = github.sample("package_published")
-    for path, value in sorted(changes, key=lambda change: -change[0].count(".")):  # leaves before what holds them
+    for path, value in sorted(
+        changes, key=lambda change: -change[0].count(".")
+    ):  # leaves before what holds them
         changed(path, value, body)
     _read_or_invalid("package", github.JSON, github.encode(body))
 
@@ -385,7 +350,7 @@ def _read_or_invalid(event: str, content_type: str, body: bytes) -> None:
     except InvalidInput:
         return
     if isinstance(found, Ignored):
-        assert found.reason.isascii() and found.reason.isprintable() and len(found.reason) < 200
+        assert is_safe(found.reason)
     else:
         assert found.image.startswith("ghcr.io/") and found.image == found.image.lower()
         assert PackageEvent.model_validate(found.model_dump()) == found

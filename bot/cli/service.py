@@ -30,7 +30,7 @@ def apply(session: Session, file: IO[bytes], until: str | None) -> None:
     try:
         configuration = read_toml(file.read().decode())
     except UnicodeDecodeError:
-        raise InvalidInput(f"{file.name} is not UTF-8 text.", "docs/services.md has an example.") from None
+        raise InvalidInput("The service file is not UTF-8 text.", "docs/services.md has an example.") from None
     name = configuration.name
     answer = session.api.put("services", name, body=configuration.model_dump(mode="json"))
     if answer["deployment"]:
@@ -39,7 +39,7 @@ def apply(session: Session, file: IO[bytes], until: str | None) -> None:
         text = f"{name} is added. `o8 deploy {name}` deploys its newest tag; until then it waits for a push."
         session.output.show(answer, lambda: session.output.say(text))
     else:
-        session.output.show(answer, lambda: session.output.say(f"{name} is as in {file.name}; nothing to deploy."))
+        session.output.show(answer, lambda: session.output.say(f"{name} runs like this already; nothing to deploy."))
 
 
 @service.command("show")

@@ -83,7 +83,7 @@ class EngineFacts(_Frozen):
     is_live_restore: bool
     data_root: str
     storage_driver: str = ""  # empty when the engine has none
-    foreign: tuple[str, ...] = ()  # names of ours (`o8-...`) on containers that are not this installation's
+    foreign: tuple[str, ...] | None = None  # containers called `o8-...` of another installation; None: not looked
 
 
 class Engine(Protocol):

@@ -35,9 +35,7 @@ class Folder:
         """Text of one of our files; None when there is none."""
         try:
             text = (self.path / name).read_text()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except UnicodeDecodeError:
+        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
             return None
         except OSError as error:
             raise NginxError(f"{self.path / name} cannot be read: {error.strerror}.") from error

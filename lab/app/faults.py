@@ -27,9 +27,9 @@ NONE = Fault()
 
 def read_fault(text: str) -> Fault:
     """`dies_after=5` is `Fault("dies_after", 5.0)`, no text is `NONE`. Raises `ValueError` for others."""
-    name, _, seconds = text.partition("=")
-    if not name:
+    if not text:
         return NONE
+    name, _, seconds = text.partition("=")
     if name not in FAULTS:
         raise ValueError(f"{name!r} is no fault; there are {', '.join(FAULTS)}")
     return Fault(name, float(seconds or 1))

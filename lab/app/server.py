@@ -224,12 +224,12 @@ async def serve(version: str, fault: Fault, ending: asyncio.Event) -> None:
 
 async def main() -> int:
     version, fault = os.environ.get("VERSION", "none"), read_fault(os.environ.get("FAULT", ""))
-    _say(f"version {version} starting" + f" with fault {fault.name}" * bool(fault.name))
     ending = asyncio.Event()
     if fault.name == "ignores_sigterm":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:  # process 1 of a container gets no signal that it does not ask for
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
+    _say(f"version {version} starting" + f" with fault {fault.name}" * bool(fault.name))
     match fault.name:
         case "exit1":
             _say("cannot read the settings")

@@ -92,7 +92,7 @@ class Load:
             began = time.monotonic()
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    if connection is None or not connection.is_usable:
+                    if connection is None or kind.is_fresh or not connection.is_usable:
                         connection = await self._reconnect(connection)
                     version = await _exchange(connection, kind, next(self._numbers))
             except (Lost, TimeoutError) as loss:

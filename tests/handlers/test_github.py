@@ -12,7 +12,6 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from lab.waiting import until
 
 SECRET = "a secret of sixteen characters"
 NEXT = "the secret that comes after it"
+DEFAULT = github.Limits()
 
 
 class Inbox:
@@ -35,7 +35,6 @@ class Inbox:
         self.seen: dict[str, tuple[str, bytes, PackageEvent | None, str]] = {}
         self.is_full = False
         self.bug = ""
-        self.open = asyncio.Event()
 
     async def receive(
         self, *, delivery: str, event: str, body: bytes, package: PackageEvent | None, ignored: str
@@ -55,7 +54,7 @@ class Services(NamedTuple):
     inbox: Inbox
 
 
-def application(inbox: Inbox, secrets: str = f"{SECRET},{NEXT}", limits: github.Limits = github.Limits()) -> web.Application:  # noqa: B008
+def application(inbox: Inbox, secrets: str = SECRET, limits: github.Limits = DEFAULT) -> web.Application:
     services = Services(Settings.model_validate({"github_webhook_secret": secrets}), inbox)
     app = web.Application(middlewares=[errors.middleware])
     app.add_routes([*github.routes(services, limits), *health.routes(services)])
@@ -69,7 +68,7 @@ def inbox() -> Inbox:
 
 @pytest.fixture
 def limits() -> github.Limits:
-    return github.Limits()
+    return DEFAULT
 
 
 @pytest.fixture
@@ -78,14 +77,18 @@ def secrets() -> str:
 
 
 @pytest.fixture
-async def server(inbox: Inbox, secrets: str, limits: github.Limits) -> AsyncIterator[TestServer]:
-    async with TestServer(application(inbox, secrets, limits)) as server:
-        yield server
+async def port(inbox: Inbox, secrets: str, limits: github.Limits) -> AsyncIterator[int]:
+    """Where it listens, run as o8 runs it: aiohttp's own test server would cancel handlers."""
+    runner = web.AppRunner(application(inbox, secrets, limits), access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
 
 
 @pytest.fixture
-def url(server: TestServer) -> str:
-    return str(server.make_url("/webhooks/github"))
+def url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/webhooks/github"
 
 
 # --- the table ---
@@ -129,7 +132,9 @@ async def test_of_a_multi_platform_push_one_event_is_accepted(url: str) -> None:
     ("package", lab.sample("npm_package"), "npm package"),
     ("package", lab.push(tag="no tag"), "'no tag' is not a tag"),
 ])  # fmt: skip
-async def test_what_is_of_no_use_gets_200_with_the_reason(url: str, event: str, body: lab.Body, reason: str) -> None:
+async def test_what_is_of_no_use_gets_200_with_the_reason(
+    url: str, event: str, body: lab.Body, reason: str
+) -> None:
     answer = await lab.deliver(url, SECRET, body, event=event, delivery="x")
     assert answer == (200, {"delivery": "x", "accepted": [], "ignored": [reason]})
 
@@ -147,7 +152,9 @@ async def test_other_methods_get_405(url: str, method: str) -> None:
 async def test_without_a_right_signature_it_is_401_and_nothing_is_stored(
     url: str, inbox: Inbox, signature: str | None, body: lab.Body | bytes
 ) -> None:
-    answer = await lab.deliver(url, SECRET, body, change={"X-Hub-Signature-256": signature, "X-GitHub-Delivery": "?"})
+    answer = await lab.deliver(
+        url, SECRET, body, change={"X-Hub-Signature-256": signature, "X-GitHub-Delivery": "?"}
+    )
     assert answer.status == 401
     assert answer.body["code"] == "bad_signature"
     assert not inbox.seen
@@ -170,7 +177,9 @@ async def test_signed_but_no_json_object_is_400(url: str, inbox: Inbox, body: by
     {"X-GitHub-Delivery": "a b"}, {"X-GitHub-Delivery": "../x"}, {"X-GitHub-Delivery": "é"},
     {"X-GitHub-Event": None}, {"X-GitHub-Event": "pack age"}, {"X-GitHub-Event": "x" * 65},
 ])  # fmt: skip
-async def test_signed_with_strange_headers_is_400(url: str, inbox: Inbox, change: dict[str, str | None]) -> None:
+async def test_signed_with_strange_headers_is_400(
+    url: str, inbox: Inbox, change: dict[str, str | None]
+) -> None:
     answer = await lab.deliver(url, SECRET, lab.push(), change=change)
     assert (answer.status, answer.body["code"]) == (400, "bad_header")
     assert not inbox.seen
@@ -209,7 +218,7 @@ async def test_an_unexpected_error_shows_a_reference_and_logs_the_rest(
         answer = await lab.deliver(url, SECRET, lab.push())
     assert (answer.status, answer.body["code"]) == (500, "internal")
     assert "31415926" not in str(answer.body)
-    assert answer.body["reference"] in caplog.text and "31415926" in caplog.text and "Traceback" in caplog.text
+    assert all(part in caplog.text for part in (answer.body["reference"], "31415926", "Traceback"))
 
 
 # --- limits ---
@@ -234,23 +243,25 @@ async def test_a_larger_delivery_is_413(url: str, inbox: Inbox, is_chunked: bool
     assert not inbox.seen
 
 
-async def test_more_than_github_ever_sends_is_413_at_once(server: TestServer) -> None:
-    reader, writer = await _begin(server, length=github.Limits().size + 1)
+async def test_more_than_github_ever_sends_is_413_at_once(port: int) -> None:
+    reader, writer = await _begin(port, length=github.Limits().size + 1)
     assert await reader.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
     writer.close()
 
 
 @pytest.mark.parametrize("limits", [github.Limits(seconds=0.2)])
-async def test_a_body_that_does_not_come_is_408(server: TestServer) -> None:
-    reader, writer = await _begin(server, length=100)
+async def test_a_body_that_does_not_come_is_408(port: int) -> None:
+    reader, writer = await _begin(port, length=100)
     writer.write(b"{")
     assert await asyncio.wait_for(reader.readline(), 5) == b"HTTP/1.1 408 Request Timeout\r\n"
     writer.close()
 
 
 @pytest.mark.parametrize("limits", [github.Limits(at_once=2)])
-async def test_too_many_bodies_at_once_are_503_until_one_ends(server: TestServer, url: str) -> None:
-    slow = [await _begin(server, length=100) for _ in range(2)]
+async def test_too_many_bodies_at_once_are_503_until_one_ends(
+    port: int, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow = [await _begin(port, length=100) for _ in range(2)]
 
     async def status() -> int:
         return (await lab.deliver(url, SECRET, lab.push())).status
@@ -261,18 +272,19 @@ async def test_too_many_bodies_at_once_are_503_until_one_ends(server: TestServer
     await until(is_full)
     answer = await lab.deliver(url, SECRET, lab.push())
     assert (answer.status, answer.body["code"]) == (503, "too_busy")
-    slow[0][1].close()  # a sender that goes away gives its place back
+    slow[0][1].close()  # a sender that goes away gives its place back, and is no error of ours
 
     async def is_accepted() -> bool:
         return await status() == 202
 
     await until(is_accepted)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     slow[1][1].close()
 
 
 @pytest.mark.parametrize("limits", [github.Limits(seconds=0.2)])
-async def test_chunks_that_are_none_are_refused(server: TestServer, inbox: Inbox) -> None:
-    reader, writer = await _begin(server, length=None)
+async def test_chunks_that_are_none_are_refused(port: int, inbox: Inbox) -> None:
+    reader, writer = await _begin(port, length=None)
     writer.write(b"5\r\nhello\r\nnonsense\r\n")
     status = (await asyncio.wait_for(reader.readline(), 5)).split()[1]
     assert status in (b"400", b"408")  # aiohttp tells the handler of them only when they come with the head
@@ -280,23 +292,9 @@ async def test_chunks_that_are_none_are_refused(server: TestServer, inbox: Inbox
     writer.close()
 
 
-async def test_a_sender_that_goes_away_leaves_no_error_in_the_log(
-    server: TestServer, inbox: Inbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    _, writer = await _begin(server, length=100)
-    writer.write(b"{")
-    await writer.drain()
-    writer.close()
-    await writer.wait_closed()
-    async with aiohttp.request("GET", str(server.make_url("/healthz"))) as answer:
-        assert answer.status == 200
-    assert not inbox.seen
-    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-
-
-async def _begin(server: TestServer, length: int | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _begin(port: int, length: int | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """The head of a delivery whose body has not come yet; `length` None is a chunked one."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     size = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
     writer.write(f"POST /webhooks/github HTTP/1.1\r\nHost: o8\r\n{size}\r\n\r\n".encode())
     await writer.drain()
@@ -309,6 +307,11 @@ async def _in_pieces(raw: bytes) -> AsyncIterator[bytes]:
 
 
 # --- anything at all, over one real server in a thread of its own ---
+
+START = b"POST /webhooks/github HTTP/1.1\r\nHost: o8\r\n"
+EVENTS = st.sampled_from(["package", "registry_package", "ping", "push"])
+CONTENT_TYPES = st.sampled_from([lab.JSON, lab.FORM, ""])
+LATIN = st.characters(max_codepoint=255, exclude_categories=["Cc"])  # what http.client lets through
 
 
 @pytest.fixture(scope="module")
@@ -327,13 +330,13 @@ def _post(address: str, raw: bytes, headers: dict[str, str]) -> int:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(), st.text(alphabet=st.characters(max_codepoint=255, exclude_categories=["Cc"]), max_size=80))
+@given(st.binary(), st.text(alphabet=LATIN, max_size=80))
 def test_no_unsigned_bytes_are_accepted_or_break_anything(address: str, raw: bytes, signature: str) -> None:
     assert _post(address, raw, {"X-Hub-Signature-256": signature}) == 401
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.binary(), st.sampled_from(["package", "registry_package", "ping", "push"]), st.sampled_from([lab.JSON, lab.FORM, ""]))
+@given(st.binary(), EVENTS, CONTENT_TYPES)
 def test_signed_bytes_are_400_or_200(address: str, raw: bytes, event: str, content_type: str) -> None:
     headers = lab.headers(SECRET, raw, event=event, content_type=content_type)
     assert _post(address, raw, headers) in (200, 400)
@@ -341,16 +344,16 @@ def test_signed_bytes_are_400_or_200(address: str, raw: bytes, event: str, conte
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(min_size=1, max_size=300), st.sampled_from([
-    b"", b"POST /webhooks/github HTTP/1.1\r\nHost: o8\r\n", b"POST /webhooks/github HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
-    b"POST /webhooks/github HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 300\r\n\r\n", b"POST /",
+    b"", b"POST /", START, START + b"Transfer-Encoding: chunked\r\n\r\n",
+    START + b"Content-Encoding: gzip\r\nContent-Length: LENGTH\r\n\r\n",
 ]))  # fmt: skip
 def test_no_bytes_on_the_wire_make_a_5xx(address: str, raw: bytes, start: bytes) -> None:
     host, port = address.split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(start + raw)
+        connection.sendall(start.replace(b"LENGTH", b"%d" % len(raw)) + raw)
         connection.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert not answer or answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.0 4")
+    assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
 
 
 def test_control_the_same_server_accepts_a_genuine_delivery(address: str) -> None:
@@ -361,12 +364,13 @@ def test_control_the_same_server_accepts_a_genuine_delivery(address: str) -> Non
 # --- beside the webhook ---
 
 
-async def test_healthz_answers_ok(server: TestServer) -> None:
-    async with aiohttp.request("GET", str(server.make_url("/healthz"))) as answer:
+async def test_healthz_answers_ok(port: int) -> None:
+    async with aiohttp.request("GET", f"http://127.0.0.1:{port}/healthz") as answer:
         assert (answer.status, await answer.json()) == (200, {"status": "ok"})
 
 
-async def test_an_unknown_path_is_a_problem_body(server: TestServer) -> None:
-    async with aiohttp.request("GET", str(server.make_url("/nothing"))) as answer:
+async def test_an_unknown_path_is_a_problem_body(port: int) -> None:
+    async with aiohttp.request("GET", f"http://127.0.0.1:{port}/nothing") as answer:
         body = await answer.json(content_type="application/problem+json")
-    assert (answer.status, body["status"], body["title"], body["code"]) == (404, 404, "Not Found", "not_found")
+    assert answer.status == 404
+    assert (body["status"], body["title"], body["code"]) == (404, "Not Found", "not_found")

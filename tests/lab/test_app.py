@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import docker
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.app.faults import FAULTS, read_fault
+from lab.app.faults import read_fault
 from lab.app.frames import Frame, encode_frame, read_frame
 from lab.app.image import app_image
 from lab.registry import LabRegistry
@@ -68,7 +67,9 @@ async def test_a_body_comes_back_as_its_length_and_digest(
         (b"GET /slow?s=long HTTP/1.1\r\n\r\n", b"400"),
     ],
 )
-async def test_what_is_not_understood_gets_a_status(running: App, request_bytes: bytes, status: bytes) -> None:
+async def test_what_is_not_understood_gets_a_status(
+    running: App, request_bytes: bytes, status: bytes
+) -> None:
     reader, writer = await asyncio.open_connection(*running.target[:2])
     writer.write(request_bytes)
     assert (await reader.readuntil(b"\r\n")).split()[1] == status
@@ -205,7 +206,9 @@ async def test_dies_after_its_time_with_1(session: aiohttp.ClientSession) -> Non
         ("flapping", [200, 503, 200, 503]),
     ],
 )
-async def test_health_answers_as_told(session: aiohttp.ClientSession, fault: str, statuses: list[int]) -> None:
+async def test_health_answers_as_told(
+    session: aiohttp.ClientSession, fault: str, statuses: list[int]
+) -> None:
     async with app(fault=fault) as told:
         await told.listens()
         seen = []
@@ -238,11 +241,98 @@ async def test_ignores_sigterm_serves_on(session: aiohttp.ClientSession) -> None
 
 @pytest.mark.parametrize("text", ["helth_500", "=5", "dies_after=soon"])
 def test_a_misspelt_fault_never_makes_a_healthy_application(text: str) -> None:
-    if text == "=5":
-        assert read_fault(text).name == ""
-        return
     with pytest.raises(ValueError, match=r"no fault|could not convert"):
         read_fault(text)
+
+
+class Images:
+    """Containers of images made by `app_image`; without network, as only their own words are asked for."""
+
+    def __init__(self, host: str, registry: LabRegistry) -> None:
+        self.host = host
+        self.image = registry.image("acme/lab-app")
+        self.client = docker.APIClient(host)
+        self._containers: list[str] = []
+
+    def run(self, version: str, fault: str = "") -> str:
+        made = app_image(self.host, self.image, f"v{version}", version=version, fault=fault)
+        limits = self.client.create_host_config(mem_limit="64m", memswap_limit="64m", network_mode="none")
+        container = self.client.create_container(f"{made.image}@{made.digest}", host_config=limits)["Id"]
+        self._containers.append(container)
+        self.client.start(container)
+        return str(container)
+
+    def close(self) -> None:
+        for container in self._containers:
+            self.client.remove_container(container, force=True)
+        self.client.close()
+
+
+@pytest.fixture
+def images(engine_host: str, docker_registry: LabRegistry) -> Iterator[Images]:
+    images = Images(engine_host, docker_registry)
+    yield images
+    images.close()
+
+
+@pytest.mark.parts
+def test_a_container_of_its_image_serves_and_ends_gracefully(images: Images) -> None:
+    container = images.run("0042")
+    lines = images.client.logs(container, stream=True, follow=True)
+    assert next(lines) == b"version 0042 starting\n"
+    assert next(lines) == b"version 0042 listening on 0.0.0.0:8080\n"
+    images.client.stop(container, timeout=20)
+    assert images.client.wait(container)["StatusCode"] == 0
+    assert b"".join(lines).endswith(b"ended\n")
+
+
+@pytest.mark.parts
+def test_each_version_and_fault_is_another_digest_and_the_same_one_is_the_same(
+    engine_host: str, docker_registry: LabRegistry
+) -> None:
+    image = docker_registry.image("acme/lab-app")
+    made = [
+        app_image(engine_host, image, "x", version=version, fault=fault).digest
+        for version, fault in (("1", ""), ("2", ""), ("2", "exit1"), ("2", ""))
+    ]
+    assert len(set(made)) == 3
+    assert made[1] == made[3]
+
+
+@pytest.mark.parts
+@pytest.mark.parametrize(
+    ("fault", "exit_code", "is_oom_killed", "last_line"),
+    [
+        ("exit1", 1, False, b"giving up"),
+        ("oom", 137, True, b"version 1 starting with fault oom"),
+        ("dies_after=0.1", 1, False, b"dying: its time has come"),
+    ],
+)
+def test_a_fault_ends_its_container_as_it_says(
+    images: Images, fault: str, exit_code: int, is_oom_killed: bool, last_line: bytes
+) -> None:
+    container = images.run("1", fault)
+    assert images.client.wait(container, timeout=30)["StatusCode"] == exit_code
+    assert images.client.inspect_container(container)["State"]["OOMKilled"] is is_oom_killed
+    assert images.client.logs(container).splitlines()[-1] == last_line
+
+
+@pytest.mark.parts
+def test_wrong_port_listens_beside_8080(images: Images) -> None:
+    lines = images.client.logs(images.run("1", "wrong_port"), stream=True, follow=True)
+    assert [next(lines), next(lines)][1] == b"version 1 listening on 0.0.0.0:8081\n"
+
+
+@pytest.mark.parts
+def test_an_unknown_fault_makes_no_image(engine_host: str) -> None:
+    with pytest.raises(ValueError, match="is no fault"):
+        app_image(engine_host, "127.0.0.1:1/acme/lab-app", "1", version="1", fault="misspelt")
+
+
+@pytest.mark.parts
+def test_a_push_that_fails_says_so(engine_host: str) -> None:
+    with pytest.raises(RuntimeError, match="cannot be pushed"):
+        app_image(engine_host, "127.0.0.1:1/acme/lab-app", "1", version="1")
 
 
 async def _is_being_asked(running: App) -> None:

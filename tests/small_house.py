@@ -1,4 +1,4 @@
-"""o8 between stand-ins: real store, worker, deployer and commands; engine, nginx and registry from `tests.fakes`."""
+"""o8 without Docker and nginx: real store, worker, deployer and commands between the stand-ins of `tests.fakes`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,65 @@
+"""docs/cli.md is complete: every command with its options, every exit code, every call of the API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from bot.cli import Exit, o8
+from handlers.api import ROUTES
+from handlers.api.routing import Route
+from tests.cli.conftest import REPOSITORY
+
+TEXT = (REPOSITORY / "docs" / "cli.md").read_text()
+ROWS = [line for line in TEXT.splitlines() if line.startswith("| ")]
+
+
+def commands(group: click.Group = o8, name: str = "o8") -> Iterator[tuple[str, click.Command]]:
+    for word, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}", command
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_row_with_its_arguments_and_options(name: str) -> None:
+    command = COMMANDS[name]
+    context = click.Context(command)
+    usage = " ".join([name, *(p.make_metavar(context) for p in command.params if isinstance(p, click.Argument))])
+    cell = usage.replace("|", r"\|")
+    row = next((row for row in ROWS if row.startswith(f"| `{cell}` |")), None)
+    assert row is not None, f"no row for `{cell}`"
+    options = {o for p in command.params if isinstance(p, click.Option) for o in p.opts} - {"--json"}
+    assert options == set(re.findall(r"`(--?[a-z-]+)`", row.rpartition(" | ")[2] if options else ""))
+
+
+def test_no_row_describes_a_command_that_is_gone() -> None:
+    described = {re.split(r" (?=[A-Z\[])", cell)[0] for cell in re.findall(r"^\| `(o8 [^`]*)` \|", TEXT, re.M)}
+    assert described == set(COMMANDS)
+
+
+def test_the_options_of_o8_itself_are_named() -> None:
+    assert all(f"`{p.opts[0]}" in TEXT or f"o8 {p.opts[0]}" in TEXT for p in o8.params)
+
+
+@pytest.mark.parametrize("code", Exit)
+def test_every_exit_code_is_documented(code: Exit) -> None:
+    assert any(row.startswith(f"| {code.value} | {code.name.lower()} |") for row in ROWS)
+
+
+def test_every_command_but_serve_can_print_json() -> None:
+    assert [name for name, c in COMMANDS.items() if not any("--json" in p.opts for p in c.params)] == ["o8 serve"]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
+def test_every_call_of_the_api_has_a_row_with_its_fields(route: Route) -> None:
+    row = next(row for row in ROWS if row.startswith(f"| `{route.method} {route.path}` |"))
+    fields = [*route.query.model_fields, *getattr(route.body, "model_fields", ())]
+    assert all(f"`{field}`" in row for field in fields)
