@@ -130,7 +130,8 @@ class App:
             os.umask(mask)
 
     async def _runner(self, application: web.Application) -> web.AppRunner:
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=5.0)
+        # Bodies stay as they came: a signature is over raw bytes, and nobody may make o8 inflate.
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=5.0, auto_decompress=False)
         await runner.setup()
         self._runners.append(runner)
         return runner

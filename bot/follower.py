@@ -14,6 +14,7 @@ from bot.errors import NotFound, O8Error, RegistryError
 from bot.models import Delivery, Kind, Service, State, Wanted
 from bot.registry import Registry
 from bot.store import Store
+from bot.store.deployments import keeps_back
 from bot.worker import Worker
 
 POLL_JITTER_S = 60.0
@@ -98,7 +99,8 @@ async def why_not(store: Store, service: Service, tag: str, digest: str) -> str:
     newest = await store.deployments(service.name, limit=1)
     if newest and newest[0].tag == tag and digest in (newest[0].digest, ""):
         state = newest[0].state
-        if not state.is_ending or state is State.HELD:
+        # Once hold, lock or stop are lifted, what they kept back is wanted again.
+        if not state.is_ending or (state is State.HELD and keeps_back(service)):
             return f"{tag} is {state} already, as deployment {newest[0].id}"
     live = await store.deployment(service.live) if service.live else None
     under_way = next((d for d in newest if not d.state.is_ending and d.tag), None)

@@ -9,7 +9,7 @@ from datetime import datetime
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
-from bot import addresses, environment
+from bot import addresses, environment, tags
 from bot.configuration import Configuration
 from bot.engines import Engine
 from bot.errors import Conflict, InvalidInput, NotFound, O8Error
@@ -44,6 +44,7 @@ class Operations:
 
         Raises `Conflict` when a domain or port belongs to another service, or the service is locked.
         """
+        tags.check(configuration.follow)
         known = {service.name: service for service in await self._store.services()}
         before = known.get(configuration.name)
         # Rendered before anything is stored, so that a value nginx cannot carry is refused while nothing has changed.

@@ -47,6 +47,11 @@ def matching(pattern: str, words: str, **more: Any) -> StringConstraints:
     return StringConstraints(pattern=pattern, **more)
 
 
+def in_words(pattern: str) -> str:
+    """What the grammar `pattern` means, for the docs; empty when nobody has said it."""
+    return _words_of_pattern.get(pattern, "")
+
+
 def explain(error: ValidationError) -> tuple[Problem, ...]:
     """Every problem that pydantic found, in its order."""
     return tuple(_problem(e) for e in error.errors(include_url=False) if not _is_empty_alternative(e))

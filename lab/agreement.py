@@ -1,65 +1,47 @@
-"""Whether what runs, what nginx's flag says and what o8 has written down are the same: the known state after a mishap."""
+"""Whether what runs, what nginx's flag says and what o8 has written down are one: the known state after a mishap."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-import docker
-
-from lab.house import House
+from lab.tenant import Container, Tenant
+from lab.waiting import until
 
 RUNNING = ("running", "restarting", "paused")
 
 
-class Found(NamedTuple):
-    """A container of a service, as Docker lists it; no matter who made it."""
-
-    id: str
-    name: str
-    slot: str
-    deployment: int
-    state: str
-
-
-async def until_agreed(home: House, service: str, within_s: float = 15) -> None:
+async def until_agreed(tenant: Tenant, within_s: float = 15) -> None:
     """Raises `TimeoutError` with what is wrong when there still is something after `within_s` seconds."""
-    wrong = [""]
+    wrong = ""
 
     async def look() -> bool:
-        wrong[0] = await disagreement(home, service)
-        return not wrong[0]
+        nonlocal wrong
+        wrong = await disagreement(tenant)
+        return not wrong
 
     try:
-        await home.until(look, within_s)
-    except TimeoutError as error:
-        raise TimeoutError(f"{wrong[0]}: {error}") from None
+        await until(look, within_s)
+    except TimeoutError:
+        raise TimeoutError(f"after {within_s:g} s still: {wrong}\n{tenant.house.log()[-6000:]}") from None
 
 
-async def disagreement(home: House, service: str) -> str:
+async def disagreement(tenant: Tenant) -> str:
     """The first thing that is not as it should be while nothing is being deployed, empty when all is."""
-    live = (await home.get(f"/services/{service}"))["live"]
-    found = containers(home.engine_host, home.environ["O8_NETWORK"], service)
+    live = (await tenant.shown())["live"]
+    found = await tenant.containers()
     if live is None:
         return f"never deployed, but {found} are there" if found else ""
-    deployment = await home.get(f"/deployments/{live}")
-    return _wrong_containers(deployment, found) or _wrong_flag(home, service, deployment["slot"])
+    deployment = await tenant.house.get(f"/deployments/{live}")
+    return _wrong_containers(deployment, found) or _wrong_flag(tenant, deployment["slot"])
 
 
-def containers(host: str, network: str, service: str) -> list[Found]:
-    client = docker.APIClient(host)
-    try:
-        filters = {"network": network, "label": f"o8.service={service}"}
-        return [_found(line) for line in client.containers(all=True, filters=filters)]
-    finally:
-        client.close()
-
-
-def serving_slot(home: House, service: str) -> str:
+def serving_slot(tenant: Tenant) -> str:
     """What the flag says to nginx."""
-    return "b" if (home.data / f"nginx/slots/{service}.b").exists() else "a"
+    return "b" if (tenant.house.data / f"nginx/slots/{tenant.name}.b").exists() else "a"
 
 
-def _wrong_containers(live: dict[str, Any], found: list[Found]) -> str:
+def _wrong_containers(live: dict[str, Any], found: Sequence[Container]) -> str:
     serving = [f for f in found if f.slot == live["slot"]]
     spare = [f for f in found if f.slot != live["slot"]]
     wanted = live["configuration"]["replicas"]
@@ -70,15 +52,9 @@ def _wrong_containers(live: dict[str, Any], found: list[Found]) -> str:
     return f"{spare} should not run" if any(f.state in RUNNING for f in spare) else ""
 
 
-def _wrong_flag(home: House, service: str, slot: str) -> str:
-    if (flag := serving_slot(home, service)) != slot:
+def _wrong_flag(tenant: Tenant, slot: str) -> str:
+    if (flag := serving_slot(tenant)) != slot:
         return f"the flag says {flag}, the store says {slot}"
-    if (home.data / f"nginx/slots/{service}.maintenance").exists():
+    if (tenant.house.data / f"nginx/slots/{tenant.name}.maintenance").exists():
         return "the maintenance page is shown"
     return ""
-
-
-def _found(line: dict[str, Any]) -> Found:
-    labels = line["Labels"]
-    name = line["Names"][0].lstrip("/")
-    return Found(line["Id"], name, labels["o8.slot"], int(labels["o8.deployment"]), line["State"])

@@ -23,7 +23,8 @@ from typing import Any, Self
 
 import aiohttp
 
-from lab.engine import ensure_engine, free_subnet
+from lab.engine import Place, ensure_engine, free_subnet
+from lab.private_engine import PrivateEngine
 from lab.registry import PASSWORD, USER, LabRegistry, password_registry
 from lab.waiting import until
 
@@ -47,10 +48,15 @@ class Refused(Exception):
 class House:
     """`async with house() as h: await h.start()`. Addresses are on 127.0.0.1."""
 
-    def __init__(self, folder: Path, registry: LabRegistry, environ: Mapping[str, str], engine_host: str) -> None:
+    def __init__(
+        self, folder: Path, registry: LabRegistry, environ: Mapping[str, str], engine_host: str,
+        private: PrivateEngine | None = None,
+    ) -> None:  # fmt: skip
+        """With a `private` engine, o8, its nginx and its visitors are in that engine's network."""
         self.folder = folder
         self.registry = registry
         self.engine_host = engine_host
+        self.private = private
         self.environ = dict(environ)
         self.data = folder / "data"
         self.port = int(environ["PORT"])
@@ -66,8 +72,9 @@ class House:
         """Starts o8 and waits until it answers on its socket."""
         with (self.folder / "o8.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, env=os.environ | self.environ, cwd=Path(__file__).parent.parent, stdout=log, stderr=log
-            )
+                (*self._inside, *command), env=os.environ | self.environ, cwd=Path(__file__).parent.parent,
+                stdout=log, stderr=log,
+            )  # fmt: skip
         await self.until(self._is_up, START_S)
         return self
 
@@ -78,6 +85,14 @@ class House:
     def stop(self) -> None:
         """SIGTERM, as systemd would."""
         self._end(signal.SIGTERM)
+
+    async def died(self, within_s: float = 30) -> None:
+        """Returns when o8 has ended by itself."""
+
+        async def look() -> bool:
+            return self.process is not None and self.process.poll() is not None
+
+        await self.until(look, within_s)
 
     def log(self) -> str:
         return (self.folder / "o8.log").read_text(errors="replace")
@@ -110,7 +125,7 @@ class House:
         async with self._session.request(method, f"http://o8/api/v1{path}", json=body) as answer:
             content = await answer.json(content_type=None) if answer.content_type.endswith("json") else None
             if answer.status >= 400:
-                raise Refused(answer.status, content)
+                raise Refused(answer.status, content if answer.status < 500 else f"{content}\n{self.log()[-6000:]}")
             return content
 
     async def apply(self, name: str, **more: Any) -> Any:
@@ -157,43 +172,79 @@ class House:
 
     async def visit(self, host: str, path: str = "/") -> tuple[int, str]:
         """Status and text of a fresh request through nginx."""
+        if self.private:
+            return await self._visit_inside(host, path)
         async with aiohttp.ClientSession() as session:
             url = f"http://127.0.0.1:{self.http_port}{path}"
             async with session.get(url, headers={"Host": host}, allow_redirects=False) as answer:
                 return answer.status, await answer.text()
+
+    async def _visit_inside(self, host: str, path: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            *self._inside, "curl", "--silent", "--max-time", "10", "--header", f"Host: {host}",
+            "--write-out", "\n%{http_code}", f"http://127.0.0.1:{self.http_port}{path}", stdout=subprocess.PIPE,
+        )  # fmt: skip
+        text, _, status = (await process.communicate())[0].decode().rpartition("\n")
+        if status == "000":
+            raise ConnectionError(f"nobody answered for {host}")
+        return int(status), text
+
+    @property
+    def _inside(self) -> tuple[str, ...]:
+        return self.private.in_its_network if self.private else ()
+
+    # -- its nginx
+
+    def nginx_pids(self) -> list[int]:
+        """Of the master, if there is one, and of all workers, also those of a master that was killed."""
+        log = self.data / "nginx/error.log"
+        return [int(process.name) for process in Path("/proc").glob("[0-9]*") if _has_open(process, log)]
 
     async def close(self) -> None:
         """Ends o8 and its nginx. The engine's part is removed by `house`."""
         self.stop()
         if self._session is not None:
             await self._session.close()
-        pid = self.data / "nginx" / "nginx.pid"
-        if pid.exists():
-            with contextlib.suppress(ProcessLookupError, ValueError):
-                os.kill(int(pid.read_text()), signal.SIGTERM)
-                await _gone(int(pid.read_text()))
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            pids = self.nginx_pids()
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            await asyncio.gather(*map(_gone, pids))
 
 
 @asynccontextmanager
-async def house(**settings: str) -> AsyncIterator[House]:
-    """A house with everything but o8 running; `settings` are more of o8's variables."""
+async def house(private: PrivateEngine | None = None, **settings: str) -> AsyncIterator[House]:
+    """A house with everything but o8 running; `settings` are more of o8's variables.
+
+    In the network of a `private` engine there is an open registry instead of one with a password.
+    """
     with ExitStack() as parts:
-        engine = ensure_engine()
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="o8-house-")))
-        registry = parts.enter_context(password_registry())
-        place = parts.enter_context(free_subnet(engine.host))
+        if private:
+            host, registry = private.host, LabRegistry(private.registry(), lambda _: {})
+            place, account = Place("o8", IPv4Network("172.29.0.0/20")), ("", "")
+        else:
+            host, registry = ensure_engine().host, parts.enter_context(password_registry())
+            place, account = parts.enter_context(free_subnet(host)), (USER, PASSWORD)
         http_port, port = _free_ports(2)
         environ = {
             "PORT": str(port), "NGINX_MODE": "embedded", "NGINX_LISTEN": "127.0.0.1", "NGINX_HTTP_PORT": str(http_port),
             "O8_DATA_DIR": str(folder / "data"), "O8_NETWORK": place.network, "O8_SUBNET": str(place.subnet),
-            "DOCKER_HOST": engine.host, "DOCKER_SERVER_ADDRESS": registry.address, "DOCKER_USERNAME": USER,
-            "DOCKER_PASSWORD": PASSWORD, "GITHUB_WEBHOOK_SECRET": secrets.token_hex(16),
+            "DOCKER_HOST": host, "DOCKER_SERVER_ADDRESS": registry.address, "DOCKER_USERNAME": account[0],
+            "DOCKER_PASSWORD": account[1], "GITHUB_WEBHOOK_SECRET": secrets.token_hex(16),
         } | settings  # fmt: skip
-        found = House(folder, registry, environ, engine.host)
+        found = House(folder, registry, environ, host, private)
         try:
             yield found
         finally:
             await found.close()
+
+
+def _has_open(process: Path, file: Path) -> bool:
+    with contextlib.suppress(OSError):  # it has just ended, or belongs to somebody else
+        return any(handle.readlink() == file for handle in (process / "fd").iterdir())
+    return False
 
 
 def _free_ports(count: int) -> list[int]:

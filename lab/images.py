@@ -86,6 +86,15 @@ def remove_all(host: str) -> None:
     client.close()
 
 
+def remove_repository(host: str, image: str) -> None:
+    """Removes every image of the repository `image` on the daemon at `host`; none may be in use any more."""
+    client = docker.APIClient(host)
+    for found in {each["Id"] for each in client.images(name=image)}:
+        with suppress(docker.errors.NotFound):
+            client.remove_image(found, force=True)
+    client.close()
+
+
 def _push(client: docker.APIClient, image: str, tag: str, account: tuple[str, str]) -> str:
     auth = {"username": account[0], "password": account[1]} if account[0] else {}
     for line in client.push(image, tag=tag, stream=True, decode=True, auth_config=auth):

@@ -30,17 +30,20 @@ class PrivateEngine:
         self._cgroup = f"/o8-lab-{os.getpid()}-{folder.name}"
         (folder / "daemon.json").write_text(json.dumps({"live-restore": live_restore}))
         (folder / "data").mkdir()
-        setup = "ip link set lo up"
+        self._setup = "ip link set lo up"
         if disk:
-            setup += f" && mount -t tmpfs -o size={disk} o8-lab {folder}/data"
-        self._spaces = spawn(
-            ["unshare", *SPACES, "sh", "-c", f"{setup} && exec docker-init -s -- sleep infinity"]
-        )
+            self._setup += f" && mount -t tmpfs -o size={disk} o8-lab {folder}/data"
+        self._spaces = self._unshare()
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def inside(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Starts `command` in the namespaces; it ends with them at the latest."""
         return spawn(["nsenter", "--target", str(self._init()), "--net", "--mount", "--pid", *command])
+
+    @property
+    def in_its_network(self) -> tuple[str, ...]:
+        """To put before a command that shall see its network but the processes and files of the machine."""
+        return ("nsenter", f"--net=/proc/{self._init()}/ns/net")
 
     def registry(self) -> str:
         """Starts an open registry inside; returns its address, which only this engine reaches."""
@@ -73,6 +76,19 @@ class PrivateEngine:
         self.stop()
         self.start()
 
+    def power_off(self) -> None:
+        """Everything inside ends at once, as with the machine; what is on the disk stays."""
+        self._spaces.kill()
+        self._spaces.wait()
+        if self._daemon:
+            self._daemon.kill()
+            self._daemon.wait()
+        shutil.rmtree(self._folder / "exec", ignore_errors=True)  # on a machine it is below /run
+
+    def power_on(self) -> None:
+        """The namespaces are there again, empty: no daemon, no registry."""
+        self._spaces = self._unshare()
+
     def freeze(self) -> None:
         """The daemon hangs: connections are accepted, nothing is answered."""
         os.kill(self._daemon_pid(), signal.SIGSTOP)
@@ -84,14 +100,13 @@ class PrivateEngine:
 
     def close(self) -> None:
         """Ends all that runs inside, and removes the folder and the control groups."""
-        self._spaces.kill()
-        self._spaces.wait()
-        if self._daemon:
-            self._daemon.kill()
-            self._daemon.wait()
+        self.power_off()
         for group in Path("/sys/fs/cgroup").glob(f"**{self._cgroup}"):
             _remove_groups(group)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _unshare(self) -> subprocess.Popen[bytes]:
+        return spawn(["unshare", *SPACES, "sh", "-c", f"{self._setup} && exec docker-init -s -- sleep infinity"])
 
     def _listens_on(self, port: int) -> bool:
         """Whether a program inside listens; the kernel's list has port and state (0A) in hexadecimal."""

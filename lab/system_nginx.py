@@ -57,6 +57,9 @@ class SystemNginx:
     def start(self) -> None:
         subprocess.run(self.command.split(), check=True, timeout=10)
 
+    def reload(self) -> None:
+        subprocess.run([*self.command.split(), "-s", "reload"], check=True, timeout=10)
+
     def stop(self) -> None:
         pid_file = self.home / "nginx.pid"
         if not pid_file.exists():

@@ -124,7 +124,7 @@ def test_only_the_composition_root_imports_handlers(module: str) -> None:
 def test_an_outside_library_is_imported_by_its_adapter_only(module: str) -> None:
     for imported in imports(PRODUCT[module]):
         library = imported.partition(".")[0]
-        if library in sys.stdlib_module_names and library not in LIBRARIES or library in ("bot", "handlers"):
+        if (library in sys.stdlib_module_names and library not in LIBRARIES) or library in ("bot", "handlers"):
             continue
         assert library in LIBRARIES, f"{module} imports {library}, which has no adapter in LIBRARIES"
         assert is_within(module, LIBRARIES[library]), f"{module} imports {library}: it belongs to {LIBRARIES[library]}"
@@ -199,6 +199,7 @@ def test_the_checks_can_fail(tmp_path: Path) -> None:
     bad.write_text("from bot import app\nimport docker\ntry:\n    pass\nexcept Exception:\n    pass\n")
     assert set(imports(bad)) == {"bot.app", "docker"}
     assert len(list(catches(bad))) == 1
-    assert place("bot.store.connection")[1] == "bot.store" and place("bot.engines.docker.pull")[1] == "bot.engines.docker"
+    assert place("bot.store.connection")[1] == "bot.store"
+    assert place("bot.engines.docker.pull")[1] == "bot.engines.docker"
     with pytest.raises(AssertionError, match="has no layer"):
         place("bot.unknown")

@@ -5,6 +5,7 @@ To add a site feature: a key in the value here, a loop in the template, a test t
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,11 +37,9 @@ def site_value(
     site = configuration.site
     return {
         "name": configuration.name,
-        "variable": configuration.name.replace("-", "_"),  # one to one: a service's name has no `_`
         "slots": [{"name": slot, "addresses": [str(address) for address in addresses[slot]]} for slot in SLOTS],
         "slots_folder": str(slots_folder),
-        "trusted": list(site.trusted_proxies),
-        "address_headers": [site.client_address_header] if site.trusted_proxies else [],
+        "trusts": _trusts(configuration),
         "max_body_size": site.max_body_size,
         "timeout": site.timeout,
         "buffering": "on" if site.buffering else "off",
@@ -70,6 +69,15 @@ def names_in(text: str) -> frozenset[str]:
 
 def has_tls(text: str) -> bool:
     return bool(_TLS.search(text))
+
+
+def _trusts(configuration: Configuration) -> list[Value]:
+    """One, or none; `id` names its variables, because nginx's variables have no room for a service's longest name."""
+    site = configuration.site
+    if not site.trusted_proxies:
+        return []
+    short = hashlib.sha256(configuration.name.encode()).hexdigest()[:10]
+    return [{"id": short, "networks": list(site.trusted_proxies), "header": site.client_address_header}]
 
 
 def _redirects(configuration: Configuration, settings: Settings) -> list[Value]:

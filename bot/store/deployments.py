@@ -58,7 +58,7 @@ class Deployments(Connection):
             return None
         deployment, service = queued[0], find_service(db, name)
         id = deployment.id
-        if deployment.is_automatic and _keeps_back(service):
+        if deployment.is_automatic and keeps_back(service):
             _update(db, id, state=State.HELD, finished_at=now(), **_held(service))
             return None
         if deployment.kind is not Kind.ROLLBACK:
@@ -198,14 +198,14 @@ def find_deployment(db: Database, id: int) -> Deployment:
 
 
 def _first_state(service: Service, wanted: Wanted) -> State:
-    if wanted.is_automatic and _keeps_back(service):
+    if wanted.is_automatic and keeps_back(service):
         return State.HELD
     if not wanted.is_repair:
         _refuse_while_locked(service)
     return State.WAITING if wanted.needs_approval else State.QUEUED
 
 
-def _keeps_back(service: Service) -> bool:
+def keeps_back(service: Service) -> bool:
     """Whether automatic deployments are recorded but not run."""
     return bool(service.hold) or service.is_stopped or _is_locked(service)
 

@@ -217,8 +217,8 @@ async def serve(version: str, fault: Fault, ending: asyncio.Event) -> None:
     if fault.name == "dies_after":
         asyncio.get_running_loop().call_later(fault.seconds, die, "its time has come")
     await ending.wait()
-    _say("ending: no new connections, open requests are finished")
     server.close()
+    _say("ending: no new connections, open requests are finished")
     await application.finish()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bot.cli.output import harmless, seconds_between
+from bot.cli.output import harmless
 
 
 class Seen(NamedTuple):
@@ -25,6 +26,8 @@ class Screen:
 
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
+        if not self._console.is_terminal:
+            self._console.width = 120
         self._status = self._console.status("")
 
     def __enter__(self) -> Screen:
@@ -71,3 +74,8 @@ class Screen:
 
     def _print(self, text: str, style: str = "") -> None:
         self._console.print(text, style=style, soft_wrap=True)
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Of two times as the API writes them."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
 import pty
 import signal
@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from lab.waiting import until
 from tests.cli.conftest import start_o8
 from tests.small_house import House
 
@@ -21,22 +22,23 @@ from tests.small_house import House
 def terminal() -> Iterator[tuple[int, int]]:
     """Both ends of one: ours to read, and the command's stdout."""
     ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
     yield ours, theirs
     for end in (ours, theirs):
         os.close(end)
 
 
-def shown(terminal: int) -> str:
-    """What the terminal got."""
-    return os.read(terminal, 1_000_000).decode()
-
-
 async def read_until(terminal: int, wanted: str) -> str:
-    text = ""
-    async with asyncio.timeout(20):
-        while wanted not in text:
-            text += await asyncio.to_thread(shown, terminal)
-    return text
+    """What the terminal got, up to `wanted`."""
+    got = bytearray()
+
+    async def look() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            got.extend(os.read(terminal, 1_000_000))
+        return wanted.encode() in got
+
+    await until(look, within_s=20)
+    return got.decode(errors="replace")
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ async def test_a_log_cannot_steer_the_terminal(running: House, terminal: tuple[i
     running.engine.lines = [b"\x1b]0;owned\x07\x1b[2J\xc2\x9b31m\r\xe2\x80\xaetxt\n"]
     process = await start_o8("logs", "web", folder=running.folder, stdout=terminal[1])
     assert await process.wait() == 0
-    assert shown(terminal[0]).strip() == r"\x1b]0;owned\x07\x1b[2J\x9b31m\x0d\u202etxt"
+    assert (await read_until(terminal[0], "\n")).strip() == r"\x1b]0;owned\x07\x1b[2J\x9b31m\x0d\u202etxt"
 
 
 async def test_into_a_pipe_a_log_goes_as_it_is(running: House) -> None:

@@ -22,6 +22,7 @@ from handlers import errors, github, health
 from lab import github as lab
 from lab.http_server import serving
 from lab.waiting import until
+from tests.handlers.listening import listening
 
 SECRET = "a secret of sixteen characters"
 NEXT = "the secret that comes after it"
@@ -78,12 +79,8 @@ def secrets() -> str:
 
 @pytest.fixture
 async def port(inbox: Inbox, secrets: str, limits: github.Limits) -> AsyncIterator[int]:
-    """Where it listens, run as o8 runs it: aiohttp's own test server would cancel handlers."""
-    runner = web.AppRunner(application(inbox, secrets, limits), access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield runner.addresses[0][1]
-    await runner.cleanup()
+    async with listening(application(inbox, secrets, limits)) as port:
+        yield port
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from bot.configuration import Configuration, read
 from bot.models import Slot
@@ -36,10 +37,14 @@ class Front:
         self.client = client
         self.home = system.home if system else settings.o8_data_dir / "nginx"
 
+    def as_set(self, **settings: Any) -> Front:
+        """The same nginx with other settings of o8."""
+        return Front(self.settings.model_copy(update=settings), self.client, self.system)
+
     async def ask(self, host: str, path: str = "/", *, method: str = "GET", port: int = 0, **more: Any) -> Answer:
         """On a fresh connection."""
         headers = {"Host": host, **more.pop("headers", {})}
-        url = f"http://127.0.0.1:{port or self.port}{path}"
+        url = URL(f"http://127.0.0.1:{port or self.port}{path}", encoded=True)
         async with self.client.request(method, url, headers=headers, allow_redirects=False, **more) as answer:
             text = await answer.text()
             content = await answer.json() if answer.content_type == "application/json" else {}

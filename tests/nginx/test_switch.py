@@ -193,10 +193,9 @@ async def test_what_only_the_whole_configuration_shows_is_put_back(
     await front.publish({"a": [backends[0]], "b": [backends[1]]})
     good, before = front.nginx.site("web"), front.reloads()
     (tmp_path / "snippet.conf").write_text("limit_req zone=nowhere;\nrubbish;\n")
-    broken = Nginx(front.settings.model_copy(update={"nginx_snippet": str(tmp_path / "snippet.conf")}))
-    front.nginx = broken
+    broken = front.as_set(nginx_snippet=str(tmp_path / "snippet.conf"))
     with pytest.raises(NginxError, match=r"snippet\.conf:2"):
-        await front.publish({"a": [backends[0]], "b": [backends[1]]}, site={"tls": "snippet"})
+        await broken.publish({"a": [backends[0]], "b": [backends[1]]}, site={"tls": "snippet"})
     assert front.nginx.site("web") == good
     assert front.reloads() == before
     assert (await front.ask("web.test")).json["name"] == "one"
@@ -238,9 +237,9 @@ async def test_a_taken_port_is_not_live_and_the_old_text_still_serves(
 
 
 async def test_a_reload_command_that_fails_puts_the_files_back(system: Front, backends: Backends) -> None:
-    system.nginx = Nginx(system.settings.model_copy(update={"nginx_reload_command": "/bin/false"}))
+    broken = system.as_set(nginx_reload_command="/bin/false")
     with pytest.raises(NginxError, match="`/bin/false` failed"):
-        await system.publish({"a": [backends[0]], "b": [backends[1]]})
+        await broken.publish({"a": [backends[0]], "b": [backends[1]]})
     assert system.nginx.sites() == frozenset()
 
 
@@ -248,9 +247,8 @@ async def test_a_test_command_that_hangs_is_ended(
     system: Front, backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.nginx.program.LIMIT_S", 0.3)
-    system.nginx = Nginx(system.settings.model_copy(update={"nginx_test_command": "sleep 60"}))
     with pytest.raises(NginxError, match="did not end within"):
-        await system.publish({"a": [backends[0]], "b": [backends[1]]})
+        await system.as_set(nginx_test_command="sleep 60").publish({"a": [backends[0]], "b": [backends[1]]})
 
 
 async def test_a_folder_that_nginx_does_not_include_is_told(administered: SystemNginx, tmp_path: Path,
@@ -362,7 +360,7 @@ async def test_a_process_that_only_has_the_number_of_the_pid_file_is_left_alone(
 async def test_another_port_in_the_settings_moves_the_running_nginx(embedded: Front, backends: Backends) -> None:
     await embedded.publish({"a": [backends[0]], "b": [backends[1]]})
     pid = embedded.pid()
-    moved = Front(embedded.settings.model_copy(update={"nginx_http_port": free_port()}), embedded.client, None)
+    moved = embedded.as_set(nginx_http_port=free_port())
     await moved.nginx.start()
     await moved.publish({"a": [backends[0]], "b": [backends[1]]})
     assert moved.pid() == pid
@@ -436,7 +434,7 @@ def test_everything_works_for_a_user_who_is_not_root(tmp_path: Path) -> None:
 
 # Becomes nobody after the imports: root's Python may be closed to others.
 _AS_NOBODY = """
-import asyncio, os
+import asyncio, concurrent.futures.thread, os
 from bot.configuration import read
 from bot.models import Address
 from bot.nginx import Nginx

@@ -13,15 +13,18 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlite_utils import Database
 
+from bot.deployer import STEPS
 from bot.errors import Conflict
 from bot.models import ENDINGS, Deployment, Kind, State
 from bot.store import Store
+from lab import docs
 from tests.store.ledger import Ledger
 
 T = TypeVar("T")
 SERVICES = ("api", "web")
-AFTER_SWITCH = (State.SUCCEEDED, State.ROLLED_BACK, State.NEEDS_ATTENTION)
+DRAWN = docs.transitions()
 PENDING = (State.WAITING, State.QUEUED)
 services = st.sampled_from(SERVICES)
 
@@ -33,11 +36,15 @@ class Queue(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp())
-        self.ledger = Ledger(self.wait(Store.open(self.folder / "o8.sqlite")))
+        self.open()
         self.running: dict[str, Deployment] = {}
         self.newest: dict[str, Deployment] = {}
         for name in SERVICES:
             self.wait(self.ledger.service(name))
+
+    def open(self) -> None:
+        self.ledger = Ledger(self.wait(Store.open(self.folder / "o8.sqlite")))
+        self.wait(self.ledger.store.write(watch_changes_of_state))
 
     def wait(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(work)  # type: ignore[arg-type]
@@ -82,25 +89,42 @@ class Queue(RuleBasedStateMachine):
             self.running[service] = claimed
 
     @precondition(lambda self: self.running)
-    @rule(switches=st.booleans(), ending=st.sampled_from(AFTER_SWITCH), data=st.data())
-    def finish(self, switches: bool, ending: State, data: st.DataObject) -> None:
+    @rule(data=st.data())
+    def take_a_step(self, data: st.DataObject) -> None:
+        """The next one of the story, up to the last."""
         service = data.draw(st.sampled_from(sorted(self.running)))
-        running = self.running.pop(service)
-        before = self.wait(self.ledger.store.service(service)).live
-        if switches:
-            self.wait(self.ledger.store.enter(running.id, State.SWITCHING, "a"))
-            self.wait(self.ledger.store.leave(running.id, {}, has_switched=True))
-        ending = ending if switches else State.FAILED
+        running = self.wait(self.ledger.store.deployment(self.running[service].id))
+        later = STEPS[STEPS.index(running.state) + 1 :]
+        for state in later[:data.draw(st.integers(1, len(STEPS)))]:
+            self.wait(self.ledger.store.enter(running.id, state, "a" if state is State.STARTING else None))
+            self.wait(self.ledger.store.leave(running.id, {}, has_switched=state is State.SWITCHING))
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        """In one of the endings that docs/architecture.md draws from here."""
+        service = data.draw(st.sampled_from(sorted(self.running)))
+        running = self.wait(self.ledger.store.deployment(self.running[service].id))
+        endings = sorted(two for one, two in DRAWN if one == running.state and State(two).is_ending)
+        ending = State(data.draw(st.sampled_from(endings)))
+        if running.switched_at and running.state is State.SWITCHING:
+            return  # it goes on: from the switch on only draining can follow
         self.wait(self.ledger.store.finish(running.id, ending))
-        after = self.wait(self.ledger.store.service(service)).live
-        assert after == (running.id if switches and ending is not State.ROLLED_BACK else before)
+        del self.running[service]
+        serves = running.switched_at and ending is not State.ROLLED_BACK
+        assert self.wait(self.ledger.store.service(service)).live == (running.id if serves else running.previous)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
     def be_killed(self, data: st.DataObject) -> None:
+        """And found again by the next start, as `Deployer.pick_up` does."""
         service = data.draw(st.sampled_from(sorted(self.running)))
-        running = self.running.pop(service)
-        self.wait(self.ledger.store.requeue(running.id))
+        running = self.wait(self.ledger.store.deployment(self.running[service].id))
+        if running.switched_at:
+            self.wait(self.ledger.store.enter(running.id, State.DRAINING))
+        else:
+            self.wait(self.ledger.store.requeue(running.id))
+            del self.running[service]
 
     @rule(service=services)
     def approve(self, service: str) -> None:
@@ -122,7 +146,7 @@ class Queue(RuleBasedStateMachine):
     @rule()
     def start_again(self) -> None:
         self.wait(self.ledger.store.close())
-        self.ledger = Ledger(self.wait(Store.open(self.folder / "o8.sqlite")))
+        self.open()
 
     @invariant()
     def at_most_one_waits_and_one_runs_per_service(self) -> None:
@@ -138,12 +162,29 @@ class Queue(RuleBasedStateMachine):
             if service.live:
                 live = self.wait(self.ledger.store.deployment(service.live))
                 assert live.service == service.name and live.switched_at
-                assert live.state in (State.SUCCEEDED, State.NEEDS_ATTENTION)
+                assert live.state in (State.SUCCEEDED, State.NEEDS_ATTENTION) or service.name in self.running
+
+    @invariant()
+    def every_change_of_state_is_drawn_in_the_architecture(self) -> None:
+        assert set(self.wait(self.ledger.store.write(changes_of_state))) <= DRAWN
 
     @invariant()
     def exactly_the_endings_have_a_time(self) -> None:
         for deployment in self.wait(self.ledger.store.deployments(limit=1000)):
             assert deployment.state.is_ending == (deployment.finished_at is not None)
+
+
+def watch_changes_of_state(db: Database) -> None:
+    """From now on, this connection notes from where to where deployments go."""
+    db.execute("CREATE TEMP TABLE changes (one TEXT, two TEXT)")
+    db.execute(
+        "CREATE TEMP TRIGGER changed AFTER UPDATE OF state ON main.deployments WHEN old.state <> new.state "
+        "BEGIN INSERT INTO changes VALUES (old.state, new.state); END"
+    )
+
+
+def changes_of_state(db: Database) -> list[tuple[str, str]]:
+    return list(db.execute("SELECT one, two FROM changes").fetchall())
 
 
 Queue.TestCase.settings = settings(

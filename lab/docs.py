@@ -1,0 +1,86 @@
+"""Keeps the pages of docs/ true: writes the tables between markers from the models. `make docs` runs it.
+
+    <!-- table: settings -->    replaced up to    <!-- end -->
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bot.configuration import Configuration
+from bot.problems import in_words
+from bot.settings import SECRETS, Settings
+
+DOCS = Path(__file__).parent.parent / "docs"
+SECTIONS = ("follow", "limits", "health", "site")
+PAGES = ("settings.md", "services.md")
+_TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_TRANSITION = re.compile(r"^\s*(\[\*\]|\w+) --> (\w+)", re.MULTILINE)
+_COMPUTED = {"O8_DATA_DIR": "see below"}
+
+
+def written(page: str) -> str:
+    """The text of a page with its tables as the code has them now."""
+    return _TABLE.sub(lambda found: f"{found[1]}{_table(found[2])}{found[3]}", (DOCS / page).read_text())
+
+
+def transitions() -> set[tuple[str, str]]:
+    """The arrows of the state diagram in docs/architecture.md; `[*]` is where a deployment comes from."""
+    diagram = re.search(r"```mermaid\nstateDiagram-v2\n(.*?)```", (DOCS / "architecture.md").read_text(), re.DOTALL)
+    return set(_TRANSITION.findall(diagram[1])) if diagram else set()
+
+
+def _table(name: str) -> str:
+    rows = _settings() if name == "settings" else _keys(name)
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+def _settings() -> Iterator[tuple[str, ...]]:
+    yield from (("setting", "default", "what it is"), ("---", "---", "---"))
+    for field, info in Settings.model_fields.items():
+        name = field.upper()
+        default = "" if name in SECRETS else str(info.default)
+        mark = " (secret)" if name in SECRETS else ""
+        yield f"`{name}`{mark}", _COMPUTED.get(name) or _code(default), info.description or ""
+
+
+def _keys(section: str) -> Iterator[tuple[str, ...]]:
+    schema = Configuration.model_json_schema()
+    definitions = schema["$defs"]
+    if section != "service":
+        schema = definitions["Volume" if section == "volumes" else section.capitalize()]
+    yield from (("key", "value", "default", "what it is"), ("---", "---", "---", "---"))
+    for key, field in schema["properties"].items():
+        if section == "service" and key in (*SECTIONS, "volumes"):
+            continue  # tables of their own
+        default = _code(_as_toml(field["default"])) if "default" in field else "required"
+        yield f"`{key}`", _value(field), default, field["description"]
+
+
+def _value(field: dict[str, Any]) -> str:
+    """What a key takes, in words, from its JSON schema."""
+    if "anyOf" in field:
+        return next(_value(one) for one in field["anyOf"] if one.get("const") != "")
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if field["type"] == "array":
+        return f"list: {_value(field['items'])}"
+    if field["type"] in ("integer", "number"):
+        return f"{field['minimum']} to {field['maximum']}"
+    return {"boolean": "true or false"}.get(field["type"]) or in_words(field.get("pattern", "")) or "text"
+
+
+def _as_toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text not in ("", "()", "[]") else "empty"
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        (DOCS / page).write_text(written(page))
