@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import platform
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Self
+from collections.abc import Awaitable, Callable
+from typing import Self
 
 import aiohttp
 from aiohttp import web
@@ -18,7 +17,7 @@ from bot.deployer import Checkpoint, Deployer
 from bot.doctor import Doctor
 from bot.engines import Credentials, Engine
 from bot.engines.docker import DockerEngine
-from bot.errors import O8Error
+from bot.errors import O8Error, StoreUnavailable
 from bot.follower import Follower
 from bot.health import Prober
 from bot.inbox import Inbox
@@ -35,6 +34,7 @@ from bot.vault import Vault, key_in
 from bot.worker import Worker
 from handlers import api, errors, github, health
 
+RESTART_S = 5.0
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
 _log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class App:
         await _until_it_works("nginx", self.nginx.start)
         await _until_it_works("Docker", self.engine.facts)
         await self.services.worker.start()
-        for work in (self._reconciler.run(), self.services.follower.run()):
+        for work in (self._reconciler.run, self.services.follower.run):
             self._tasks.append(asyncio.create_task(_endlessly(work)))
 
 
@@ -157,10 +157,12 @@ async def _until_it_works(name: str, begin: Callable[[], Awaitable[object]]) -> 
             delay = min(delay * 2, 10.0)
 
 
-async def _endlessly(work: Coroutine[Any, Any, None]) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
+async def _endlessly(begin: Callable[[], Awaitable[None]]) -> None:
+    while True:
         try:
-            await work
+            await begin()
+        except StoreUnavailable as trouble:
+            _log.warning("A part of o8 waits for the database: %s", trouble)
         except Exception:
-            _log.exception("A part of o8 that runs for ever has ended")
-            raise
+            _log.exception("A part of o8 that runs for ever has ended by a fault inside o8; it starts again")
+        await asyncio.sleep(RESTART_S)

@@ -137,6 +137,9 @@ class Deployer:
         """Nothing changed for visitors: the candidate goes, the old release never stopped serving."""
         try:
             await self._discard(run)
+        except EngineUnavailable:
+            await self._start_over(run, failure)  # very likely the failure was the engine's end already
+            return
         except O8Error as trouble:
             serving = run.live.release if run.live else "nothing"
             await self._end(run, State.NEEDS_ATTENTION, O8Error(

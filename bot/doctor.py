@@ -43,6 +43,7 @@ class Doctor:
         """Every finding, in this order; takes `LIMIT_S` seconds at most. Never raises."""
         checks: dict[str, Check] = {
             "Docker": self._check_engine,
+            "other o8": self._check_strangers,
             "network": self._check_network,
             "nginx": self._check_nginx,
             "registry": self._check_registry,
@@ -58,6 +59,12 @@ class Doctor:
     async def _check_engine(self) -> AsyncIterator[Finding]:
         for finding in findings.of_engine(await self._engine.facts()):
             yield finding
+
+    async def _check_strangers(self) -> AsyncIterator[Finding]:
+        services = frozenset(service.name for service in await self._store.services())
+        foreign = (await self._engine.facts()).foreign
+        if foreign is not None:
+            yield findings.of_strangers(foreign, services)
 
     async def _check_network(self) -> AsyncIterator[Finding]:
         subnet = self._settings.o8_subnet

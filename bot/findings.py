@@ -21,6 +21,7 @@ LITTLE_ROOM, NO_ROOM = 0.20, 0.05  # parts of a disk that are free
 SLOW_CLOCK = timedelta(seconds=10)
 WRONG_CLOCK = timedelta(seconds=60)  # GitHub refuses an App's token that is older than that; Slack 5 minutes
 SHORTEST_SHUTDOWN_S = 60
+_REPLICA = re.compile(r"o8-(.+)-[ab]-[1-9]")  # service; as `bot.engines.docker.allow` names containers
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -75,14 +76,18 @@ def of_engine(facts: EngineFacts) -> Iterator[Finding]:
         yield ok("Docker storage", f"The storage driver is {facts.storage_driver}.")
     yield of_room("Docker disk", facts.data_root, facts.storage_bytes_free, facts.storage_bytes_total,
                   "Below 5 % o8 pulls nothing; `docker system df -v` shows what fills it.")  # fmt: skip
-    if facts.foreign:
-        yield fault(
-            "other o8", f"Containers with o8's names belong to another installation: {', '.join(facts.foreign)}.",
-            "Set O8_DATA_DIR to the folder of the o8 that made them, or, if that one is gone: "
-            f"`docker rm -f {' '.join(facts.foreign)}`.",
-        )  # fmt: skip
-    elif facts.foreign is not None:
-        yield ok("other o8", "No other o8 uses the names of this one.")
+
+
+def of_strangers(foreign: tuple[str, ...], services: frozenset[str]) -> Finding:
+    """`foreign`: names of other people's containers; only those that `services` need for their own are in the way."""
+    taken = [name for name in foreign if (found := _REPLICA.fullmatch(name)) and found[1] in services]
+    if not taken:
+        return ok("other o8", "No other container has a name that a service here needs.")
+    return fault(
+        "other o8", f"Containers of another installation have names that services here need: {', '.join(taken)}.",
+        "Set O8_DATA_DIR to the folder of the o8 that made them, or, if that one is gone: "
+        f"`docker rm -f {' '.join(taken)}`.",
+    )  # fmt: skip
 
 
 def of_room(subject: str, folder: str, free: int, total: int, next_step: str) -> Finding:

@@ -30,10 +30,11 @@ class Prober:
                 return ""
         except TimeoutError:
             return f"port {address.port} gave no answer within {PROBE_TIMEOUT_S:.0f} s"
-        except ConnectionRefusedError:
-            return f"nothing listens on port {address.port}"
         except (OSError, aiohttp.ClientError) as error:
-            return f"port {address.port} does not speak HTTP: {type(error).__name__}"
+            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            if isinstance(cause, ConnectionRefusedError):
+                return f"nothing listens on port {address.port}"
+            return f"port {address.port} does not speak HTTP: {type(cause).__name__}"
 
     async def _ask(self, address: Address, health: Health, host: str) -> str:
         url = f"http://{address}{health.path}"

@@ -11,14 +11,16 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 from bot.engines import Engine, Replica
-from bot.errors import Conflict, EngineUnavailable, O8Error
+from bot.errors import Conflict, O8Error
 from bot.models import Deployment, Kind, Service, State, Wanted, other
 from bot.nginx import Nginx
+from bot.run import wait_for
 from bot.store import Store
 from bot.traffic import Traffic
 from bot.worker import Worker
 
 INTERVAL_S = 60.0
+NGINX_INTERVAL_S = 2.0
 SETTLING_S = 0.5  # changes come in bursts: die, stop, destroy
 REPAIR_PAUSE = timedelta(minutes=10)  # after a repair that failed
 REPAIRER = "o8"
@@ -36,20 +38,10 @@ class Reconciler:
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Endless: everything on a timer, and soon after the engine reports a change."""
-        listening = asyncio.create_task(self._listen())
-        try:
-            while True:
-                await self.reconcile()
-                try:
-                    async with asyncio.timeout(INTERVAL_S):
-                        await self._changed.wait()
-                        await asyncio.sleep(SETTLING_S)
-                except TimeoutError:
-                    pass
-                self._changed.clear()
-        finally:
-            listening.cancel()
+        """Endless: everything on a timer and soon after the engine reports a change, nginx's life more often."""
+        async with asyncio.TaskGroup() as parts:
+            for work in (self._look(), self._listen(), self._attend_nginx()):
+                parts.create_task(work)
 
     async def reconcile(self) -> None:
         """One look at everything. What cannot be repaired now is logged and met again at the next look."""
@@ -73,12 +65,31 @@ class Reconciler:
             _log.warning("%s: removing replicas in slot %s of a service that was removed", name, slot)
             await self._quietly_clear(name, slot)
 
+    async def _look(self) -> None:
+        while True:
+            await self.reconcile()
+            if await wait_for(self._changed, INTERVAL_S):
+                await asyncio.sleep(SETTLING_S)
+            self._changed.clear()
+
+    async def _attend_nginx(self) -> None:
+        """All sites are down together with nginx, and no engine reports it."""
+        while True:
+            await asyncio.sleep(NGINX_INTERVAL_S)
+            try:
+                if await self._nginx.revive():
+                    _log.warning("nginx had died and was started again")
+            except O8Error as trouble:
+                _log.warning("nginx has died and does not start: %s", trouble)
+
     async def _listen(self) -> None:
         async for change in self._engine.changes():
             if change.what not in ("start", "create", "exec_create", "exec_start"):
                 self._changed.set()
 
     async def _reconcile(self, name: str) -> None:
+        if any(d.service == name and d.state is not State.QUEUED for d in await self._store.unfinished()):
+            return  # what a killed o8 left: the worker goes on with it, and it knows which slot is whose
         service = await self._store.service(name)
         replicas = await self._engine.observe(name)
         live = await self._store.deployment(service.live) if service.live else None
@@ -147,5 +158,5 @@ class Reconciler:
     async def _quietly_clear(self, service: str, slot: str) -> None:
         try:
             await self._engine.clear(service, "a" if slot == "a" else "b")
-        except EngineUnavailable as trouble:
+        except O8Error as trouble:
             _log.warning("%s: %s", service, trouble)

@@ -1,6 +1,6 @@
 """Keeps the pages of docs/ true: writes the tables between markers from the models. `make docs` runs it.
 
-    <!-- table: settings -->    replaced up to    <!-- end -->
+Markers: `<!-- table: settings -->`, replaced up to `<!-- end -->`.
 """
 
 from __future__ import annotations

@@ -25,10 +25,11 @@ class Spoilt(NamedTuple):
 
 
 class Manners(NamedTuple):
-    """How layers and configurations arrive. `bytes_per_s` 0: as fast as they can."""
+    """How layers arrive, also those under way. `bytes_per_s` 0: as fast as they can."""
 
     bytes_per_s: int = 0
     is_corrupt: bool = False
+    is_cut: bool = False
 
 
 class RegistryProxy:
@@ -60,28 +61,34 @@ class RegistryProxy:
         repository = request.path.removeprefix("/v2/").rpartition("/")[0].rpartition("/")[0]
         spoilt = self._spoilt[repository].popleft() if self._spoilt[repository] else self._always.get(repository)
         if spoilt is None:
-            manners = self._manners.get(repository, Manners()) if "/blobs/" in request.path else Manners()
-            return await self._forward(request, manners)
-        if spoilt.status:
-            return web.Response(status=spoilt.status, headers=spoilt.headers)
-        if request.transport is not None:
-            request.transport.abort()
-        raise asyncio.CancelledError
+            return await self._forward(request, repository)
+        return web.Response(status=spoilt.status, headers=spoilt.headers) if spoilt.status else _cut(request)
 
-    async def _forward(self, request: web.Request, manners: Manners) -> web.StreamResponse:
+    async def _forward(self, request: web.Request, repository: str) -> web.StreamResponse:
         sent = {name: request.headers[name] for name in ("Authorization", "Accept") if name in request.headers}
         url = f"http://{self._upstream}{request.path_qs}"
         async with aiohttp.ClientSession() as session, session.request(request.method, url, headers=sent) as found:
             kept = {name: found.headers[name] for name in _KEPT if name in found.headers}
             response = web.StreamResponse(status=found.status, headers=kept)
             response.content_length = found.content_length
+            is_layer = "/blobs/" in request.path and (found.content_length or 0) > _CHUNK
             await response.prepare(request)
-            async for chunk in found.content.iter_chunked(min(_CHUNK, manners.bytes_per_s or _CHUNK)):
+            async for chunk in found.content.iter_chunked(_CHUNK):
+                manners = self._manners.get(repository, Manners()) if is_layer else Manners()
+                if manners.is_cut:
+                    return _cut(request)
                 await response.write(bytes(len(chunk)) if manners.is_corrupt else chunk)
                 if manners.bytes_per_s:
                     await asyncio.sleep(len(chunk) / manners.bytes_per_s)
             await response.write_eof()
             return response
+
+
+def _cut(request: web.Request) -> web.StreamResponse:
+    """Ends the connection; the answer is for nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 @contextmanager

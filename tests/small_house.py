@@ -44,6 +44,14 @@ class House:
     registry: FakeRegistry
     client: aiohttp.ClientSession
     port: int  # where the one real "service" answers
+    door: web.AppRunner
+
+    async def close_door(self) -> None:
+        """Nobody answers on the socket any more, as while o8 is restarted; deployments go on."""
+        await self.door.cleanup()
+
+    async def open_door(self) -> None:
+        self.door = await _listen(self.services)
 
     async def ask(self, method: str, path: str, body: object = None, **more: Any) -> tuple[int, Any]:
         """Status and JSON of one call."""
@@ -84,16 +92,12 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
     async with aiohttp.ClientSession() as session, _visited() as port:
         short_drain.start()
         services = _join(settings, store, engine, nginx, registry, session)
-        application = web.Application(middlewares=[errors.middleware])
-        application.add_routes([*api.routes(services), *health.routes(services)])
-        runner = web.AppRunner(application, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.UnixSite(runner, str(settings.socket)).start()
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(settings.socket))) as client:
-            yield House(folder, services, engine, nginx, registry, client, port)
+            house = House(folder, services, engine, nginx, registry, client, port, await _listen(services))
+            yield house
         await services.worker.stop()
         short_drain.stop()
-        await runner.cleanup()
+        await house.close_door()
     await store.close()
 
 
@@ -111,6 +115,15 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
         inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
     )  # fmt: skip
+
+
+async def _listen(services: Services) -> web.AppRunner:
+    application = web.Application(middlewares=[errors.middleware])
+    application.add_routes([*api.routes(services), *health.routes(services)])
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.UnixSite(runner, str(services.settings.socket)).start()
+    return runner
 
 
 @asynccontextmanager

@@ -139,6 +139,7 @@ def test_whatever_passes_holds_plain_characters_only(key: str, value: str) -> No
 
 def test_every_text_key_has_been_tried() -> None:
     """A new key of type text must be given a grammar, and come into the table."""
+
     def texts(schema: dict[str, Any], path: str = "") -> set[str]:
         if "$ref" in schema:
             return texts(definitions[schema["$ref"].rpartition("/")[2]], path)

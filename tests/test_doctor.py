@@ -36,7 +36,7 @@ from lab.registry import PASSWORD, USER, password_registry
 SUBNET = IPv4Network("172.29.0.0/16")
 ENGINE = EngineFacts(
     version="20.10.24", api_version="1.41", platform="linux/amd64", storage_bytes_free=50, storage_bytes_total=100,
-    is_live_restore=True, data_root="/var/lib/docker", storage_driver="overlay2", foreign=(),
+    is_live_restore=True, data_root="/var/lib/docker", storage_driver="overlay2",
 )  # fmt: skip
 NGINX = NginxFacts("system", "1.22.1", True, "ok", True, True, "10m", 7)
 ROUTES = """\
@@ -73,9 +73,6 @@ def of(found: tuple[Finding, ...] | list[Finding], subject: str) -> Finding:
         ({"storage_bytes_free": 19}, "Docker disk", "warning", "docker system df"),
         ({"storage_bytes_free": 4}, "Docker disk", "fault", "docker system df"),
         ({"storage_bytes_total": 0}, "Docker disk", "warning", "Not checked"),
-        ({}, "other o8", "ok", ""),
-        ({"foreign": None}, "other o8", "", ""),
-        ({"foreign": ("o8-web-a-0",)}, "other o8", "fault", "docker rm -f o8-web-a-0"),
     ],
 )
 def test_facts_of_docker(change: dict[str, Any], subject: str, state: str, says: str) -> None:
@@ -83,6 +80,20 @@ def test_facts_of_docker(change: dict[str, Any], subject: str, state: str, says:
     assert worst(found, subject) == state
     if state:
         assert says in of(found, subject).message + of(found, subject).next_step
+
+
+@pytest.mark.parametrize(
+    ("foreign", "taken"),
+    [
+        ((), ""),
+        (("o8-web-a-1", "o8-web-2-b-8", "web", "o8-other-a-1"), "o8-web-a-1 o8-web-2-b-8"),
+        (("o8-other-a-1", "o8-web-c-1", "o8-web-a-9x", "o8-webs-a-1"), ""),
+    ],
+)
+def test_a_foreign_container_is_in_the_way_only_of_a_service_here(foreign: tuple[str, ...], taken: str) -> None:
+    found = findings.of_strangers(foreign, frozenset({"web", "web-2"}))
+    assert found.state == ("fault" if taken else "ok")
+    assert found.next_step.endswith(f"`docker rm -f {taken}`.") == bool(taken)
 
 
 def test_routes_are_read_as_the_kernel_writes_them() -> None:
@@ -204,9 +215,7 @@ class House:
             host=settings.docker_host, network=place.network if place else "o8-none", subnet=settings.o8_subnet,
             installation=store.installation, volumes_dir=settings.volumes_dir, patience_s=3,
         )  # fmt: skip
-        credentials = Credentials(
-            settings.docker_server_address, settings.docker_username, settings.registry_password
-        )
+        credentials = Credentials(settings.docker_server_address, settings.docker_username, settings.registry_password)
         self.nginx = Nginx(settings)
         self.doctor = Doctor(settings, store, self.engine, self.nginx, Registry(session, credentials, timeout_s=3))
 

@@ -83,7 +83,7 @@ class EngineFacts(_Frozen):
     is_live_restore: bool
     data_root: str
     storage_driver: str = ""  # empty when the engine has none
-    foreign: tuple[str, ...] | None = None  # containers called `o8-...` of another installation; None: not looked
+    foreign: tuple[str, ...] | None = None  # names `o8-...` of containers that are not ours; None: not looked
 
 
 class Engine(Protocol):

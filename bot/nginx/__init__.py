@@ -4,7 +4,7 @@
     shared.py      what all sites share, and its generation            files.py       whole files or none
     publisher.py   test, swap, reload, confirm, put back               flags.py       the switch
     server.py      how nginx is run: system.py, embedded.py            probe.py       what nginx really serves
-    program.py     commands with a limit, and reading nginx's sentences
+    program.py     commands with a limit, and nginx's sentences        workers.py     nginx's processes
 
 To add a way of running nginx: the verbs of `server.Server`, one line in `_choose`.
 """
@@ -68,6 +68,13 @@ class Nginx:
         is_forced = await self._server.prepare()
         await asyncio.to_thread(self._folder.prepare)
         await self._publisher.refresh(is_forced=is_forced)
+
+    async def revive(self) -> bool:
+        """Embedded: an nginx that has died is started again; True when it had. A system's nginx has systemd."""
+        if self._server.is_running():
+            return False
+        await self._publisher.refresh(is_forced=True)
+        return True
 
     def render(self, configuration: Configuration, addresses: Mapping[Slot, Sequence[Address]]) -> str:
         """Text of a service's site. A value that nginx would take for more than a value is refused."""

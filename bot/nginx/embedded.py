@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bot.errors import NginxError
-from bot.nginx import files, program, server
+from bot.nginx import files, program, server, workers
 from bot.nginx.program import Verdict
 from bot.nginx.server import Mode
 from bot.settings import Settings
@@ -40,6 +40,9 @@ class Embedded:
         await asyncio.to_thread(files.write, self._main_file, text)
         return True
 
+    def is_running(self) -> bool:
+        return bool(self.pid())
+
     async def test(self) -> Verdict:
         return (await self._run("-t")).verdict
 
@@ -49,7 +52,7 @@ class Embedded:
         if pid := self.pid():
             os.kill(pid, signal.SIGHUP)
             return
-        self._quit_orphans()
+        workers.quit_orphans(self._error_log)
         outcome = await self._run()
         if outcome.code:
             raise NginxError(f"nginx does not start: {outcome.verdict}.", program.advice(outcome.output))
@@ -98,16 +101,6 @@ class Embedded:
 
     async def _run(self, *options: str) -> program.Outcome:
         return await program.run(*server.command(self._binary, self._main_file), *options)
-
-    def _quit_orphans(self) -> None:
-        """Workers outlive a killed master and keep its ports; only the log they write to says whose they are."""
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has just ended, or belongs to somebody else
-                if (process / "cmdline").read_bytes().startswith(b"nginx: worker") and self._writes_our_log(process):
-                    os.kill(int(process.name), signal.SIGQUIT)
-
-    def _writes_our_log(self, process: Path) -> bool:
-        return any(handle.readlink() == self._error_log for handle in (process / "fd").iterdir())
 
 
 def _wait_for_end(pid: int) -> None:

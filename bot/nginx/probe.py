@@ -12,18 +12,21 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bot.errors import NotLive
+from bot.nginx import workers
 from bot.nginx.program import advice
 
 HOST = "o8-generation.invalid"
 CONFIRM_S = 10.0
 ANSWER_S = 2.0
-IN_A_ROW = 5  # answers; for an instant after a reload old workers still accept
-_ANSWER = re.compile(rb"HTTP/1\.1 200 .*\r\n\r\n(\d+) (yes|no)$", re.DOTALL)
+IN_A_ROW = 5  # answers
+PAUSE_S = 0.02
+_ANSWER = re.compile(rb"HTTP/1\.1 200 .*\r\n\r\n(\d+) (yes|no) (\d+)$", re.DOTALL)
 
 
 class Served(NamedTuple):
     generation: int
     can_stat_slots: bool  # the workers' user may look at the flags
+    worker: int  # process id
 
 
 class Probe:
@@ -34,27 +37,37 @@ class Probe:
     async def ask(self) -> Served | None:
         """What is live, on a fresh connection; None when nothing answers there, or something that is not ours."""
         found = _ANSWER.match(await self._answer())
-        return Served(int(found[1]), found[2] == b"yes") if found else None
+        return Served(int(found[1]), found[2] == b"yes", int(found[3])) if found else None
 
     async def is_answering(self) -> bool:
         """Whether anything at all speaks HTTP at the sites' port."""
         return (await self._answer()).startswith(b"HTTP/")
 
-    async def confirm(self, generation: int, refusal: Callable[[], str]) -> None:
-        """Returns once `generation` is served everywhere; raises `NotLive`.
+    async def workers(self) -> frozenset[int]:
+        """The processes that serve now; after a reload they are the old ones."""
+        served = await self.ask()
+        return workers.siblings(served.worker) if served else frozenset()
+
+    async def confirm(self, generation: int, old_workers: frozenset[int], refusal: Callable[[], str]) -> None:
+        """Returns once every new connection gets `generation`; raises `NotLive`.
 
         `refusal`: nginx's reason for not taking the new text, as soon as it is known; empty until then.
         """
-        reason, in_a_row = "", 0
+        reason = ""
         with suppress(TimeoutError):
             async with asyncio.timeout(CONFIRM_S):
-                while in_a_row < IN_A_ROW and not (reason := refusal()):
-                    served = await self.ask()
-                    in_a_row = in_a_row + 1 if served and served.generation == generation else 0
-                    if not in_a_row:
-                        await asyncio.sleep(0.02)
-        if in_a_row < IN_A_ROW:
-            raise await self._not_live(reason)
+                while not (reason := refusal()):
+                    if await self._serves_only(generation) and not workers.accepting(old_workers):
+                        return
+                    await asyncio.sleep(PAUSE_S)
+        raise await self._not_live(reason)
+
+    async def _serves_only(self, generation: int) -> bool:
+        for _ in range(IN_A_ROW):
+            served = await self.ask()
+            if served is None or served.generation != generation:
+                return False
+        return True
 
     async def _not_live(self, reason: str) -> NotLive:
         if reason:

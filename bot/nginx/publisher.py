@@ -136,12 +136,14 @@ class Publisher:
             await asyncio.to_thread(self._folder.swap, before)
             await self._blame_others(trouble)
             raise
+        old_workers = await self._probe.workers()
         try:
             await self._server.reload()
-            await self._probe.confirm(generation, self._server.refusal)
+            await self._probe.confirm(generation, old_workers, self._server.refusal)
         except NginxError:
             await asyncio.to_thread(self._folder.swap, before)
-            await self._reload_as_before()
+            if before[SHARED] is not None:  # else nothing of ours was ever live
+                await self._reload_as_before()
             raise
 
     async def _reload_as_before(self) -> None:

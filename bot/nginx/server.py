@@ -31,6 +31,9 @@ class Server(Protocol):
     async def prepare(self) -> bool:
         """Folders and, where it is ours, nginx.conf; True when that must be loaded anew."""
 
+    def is_running(self) -> bool:
+        """False when it is ours to start and does not run."""
+
     async def test(self) -> Verdict:
         """`nginx -t` on everything."""
 

@@ -76,7 +76,7 @@ def _trusts(configuration: Configuration) -> list[Value]:
     site = configuration.site
     if not site.trusted_proxies:
         return []
-    short = hashlib.sha256(configuration.name.encode()).hexdigest()[:10]
+    short = hashlib.sha256(configuration.name.encode(errors="replace")).hexdigest()[:10]
     return [{"id": short, "networks": list(site.trusted_proxies), "header": site.client_address_header}]
 
 

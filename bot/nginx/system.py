@@ -25,6 +25,9 @@ class System:
         await asyncio.to_thread(files.make_folder, self.slots)
         return False
 
+    def is_running(self) -> bool:
+        return True  # the machine sees to that
+
     async def test(self) -> Verdict:
         return (await program.run(*self._test)).verdict
 

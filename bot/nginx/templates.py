@@ -58,8 +58,11 @@ def _render(template: str, value_json: str) -> str:
 
 
 def fill(template: str, value: Value) -> str:
-    """The template's text, unproven."""
-    return _ENVIRONMENT.get_template(template).render(value)
+    """The template's text, unproven; raises `NginxError` when it asks for more than `value` has."""
+    try:
+        return _ENVIRONMENT.get_template(template).render(value)
+    except jinja2.TemplateError as error:
+        raise NginxError(f"{template} cannot be filled: {error}.", "This is a fault of o8: report it.") from error
 
 
 def expected_tree(template: str, value: Value) -> Tree:

@@ -15,7 +15,7 @@ from lab.house import House, Refused
 from lab.load import LoadProcess
 from lab.waiting import until
 
-TIMES = {"watch": 2, "drain_timeout": 5}  # seconds; WebSockets hold the drain as long as it may last
+TIMES = {"watch": 1, "drain_timeout": 4}  # seconds; WebSockets hold the drain as long as it may last
 PATIENCE_S = 5.0
 ENOUGH = 200  # requests that visitors make while o8 is dead
 

@@ -95,8 +95,10 @@ def _in_words(step: _Record, has_failed: bool) -> str:
     detail, words = step["detail"], _WORDS[step["state"]]
     if detail.get("is_kept"):
         return "its container was kept, and runs again"
-    if "probes" in detail:
-        return f"{words} ({detail['probes']} probes)"
+    if step["state"] == "checking":
+        return f"{words} ({detail['probes']} probes)" if "probes" in detail else "was cut off when o8 died"
+    if left := detail.get("connections_left"):
+        return f"only {left} long-lived connections are left there; they get a goodbye"
     if "has_reloaded" in detail:
         return words + (" (after one reload, for the new site)" if detail["has_reloaded"] else " (no reload)")
     return words

@@ -89,6 +89,23 @@ async def test_an_interrupt_while_waiting_leaves_the_deployment_running_and_says
     assert (await running.ended(2)).state == "succeeded"
 
 
+async def test_a_restart_of_o8_is_waited_for(running: House) -> None:
+    running.registry.push("0002")
+    running.engine.may_pull.clear()
+    process = await start_o8("deploy", "web", folder=running.folder)
+    assert process.stdout is not None
+    while b"pulling" not in await process.stdout.readline():
+        pass
+    await running.close_door()
+    gone = await start_o8("status", folder=running.folder)
+    assert await gone.wait() == 5  # the control: others see that nobody answers
+    assert process.returncode is None
+    await running.open_door()
+    running.engine.may_pull.set()
+    output, _ = await process.communicate()
+    assert process.returncode == 0 and b"web 0002 is live" in output
+
+
 async def test_an_interrupt_ends_a_followed_log_quietly(running: House) -> None:
     process = await start_o8("logs", "web", "-f", folder=running.folder)
     assert process.stdout is not None

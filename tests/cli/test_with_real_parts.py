@@ -42,9 +42,9 @@ async def test_a_service_from_its_file_to_its_end(home: House) -> None:
     assert [line for line in told.splitlines() if "pulling" in line] and "web 0001 is live." in told
     assert "0001" in (await home.visit("web.test"))[1]
     assert "web 0002 is live" in await o8(home, "deploy", "web")
-    assert "web 0001 is live." in await o8(home, "rollback", "web", "--wait")
+    assert "web 0001 is live" in await o8(home, "rollback", "web")
     assert "hold: rollback to 0001" in await o8(home, "status")
-    assert "web 0001 is live" in await o8(home, "env", "set", "web", "COLOUR=blue", "--wait")
+    assert "web 0001 is live" in await o8(home, "env", "set", "web", "COLOUR=blue")
     assert "has no release" in await o8(home, "rollback", "web", "9999", code=3)
     assert await o8(home, "logs", "web", "-n", "5") is not None
     assert "is stopped" in await o8(home, "stop", "web", "--yes")

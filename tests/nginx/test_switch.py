@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from bot.errors import ForeignBreakage, InvalidInput, NginxError, NotLive
+from bot.models import Slot
 from bot.nginx import Nginx
 from bot.nginx.files import Folder
 from bot.settings import Settings
@@ -25,6 +26,7 @@ from tests.nginx.conftest import Front
 
 pytestmark = pytest.mark.parts
 Backends = tuple[Backend, Backend]
+Slots = dict[Slot, list[Backend]]
 
 
 # -- the switch
@@ -98,7 +100,7 @@ async def test_maintenance_answers_503_with_a_page_and_ends_without_a_reload(fro
 
 
 async def test_what_is_live_already_is_not_reloaded(front: Front, backends: Backends) -> None:
-    slots = {"a": [backends[0]], "b": [backends[1]]}
+    slots: Slots = {"a": [backends[0]], "b": [backends[1]]}
     assert await front.publish(slots) is True
     before = front.reloads()
     assert await front.publish(slots) is False
@@ -114,6 +116,19 @@ async def test_publish_returns_when_every_fresh_connection_gets_the_new_text(
         await front.publish({"a": [here], "b": [here]})
         answers = [await front.ask("web.test") for _ in range(10)]
         assert {answer.json["name"] for answer in answers} == {here.name}
+
+
+async def test_publish_waits_for_an_old_worker_that_has_not_noticed_yet(front: Front, backends: Backends) -> None:
+    """A busy machine does that; here it is stopped. Continued, it would first take what waits at the port."""
+    await front.publish({"a": [backends[0]], "b": [backends[1]]})
+    old = min(await front.nginx._probe.workers())
+    os.kill(old, signal.SIGSTOP)
+    publishing = asyncio.create_task(front.publish({"a": [backends[1]], "b": [backends[1]]}))
+    try:
+        assert not (await asyncio.wait([publishing], timeout=0.7))[0]
+    finally:
+        os.kill(old, signal.SIGCONT)
+    assert await publishing
 
 
 async def test_a_withdrawn_site_is_gone_with_its_flags(front: Front, backends: Backends) -> None:
@@ -251,8 +266,9 @@ async def test_a_test_command_that_hangs_is_ended(
         await system.as_set(nginx_test_command="sleep 60").publish({"a": [backends[0]], "b": [backends[1]]})
 
 
-async def test_a_folder_that_nginx_does_not_include_is_told(administered: SystemNginx, tmp_path: Path,
-                                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+async def test_a_folder_that_nginx_does_not_include_is_told(
+    administered: SystemNginx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bot.nginx.probe.CONFIRM_S", 0.5)
     values = administered.settings() | {"nginx_managed_dir": tmp_path / "elsewhere", "o8_data_dir": tmp_path}
     nginx = Nginx(Settings(**values))
@@ -273,7 +289,7 @@ async def test_a_file_of_somebody_else_is_never_overwritten(system: Front, backe
 
 
 async def test_a_domain_that_another_site_has_is_refused(front: Front, backends: Backends) -> None:
-    slots = {"a": [backends[0]], "b": [backends[1]]}
+    slots: Slots = {"a": [backends[0]], "b": [backends[1]]}
     await front.publish(slots)
     with pytest.raises(NginxError, match=r"already answers to web\.test"):
         await front.publish(slots, name="thief", domains=["web.test"])
@@ -378,14 +394,18 @@ async def test_what_a_kill_left_half_written_is_cleared_away(settings: Settings)
 
 
 async def test_a_start_with_the_port_taken_says_so(settings: Settings) -> None:
-    with socket.create_server(("127.0.0.1", settings.nginx_http_port)):
-        with pytest.raises(NginxError, match="Address already in use") as raised:
-            await Nginx(settings).start()
+    nginx = Nginx(settings)
+    taken = socket.create_server(("127.0.0.1", settings.nginx_http_port))
+    with taken, pytest.raises(NginxError, match="Address already in use") as raised:
+        await nginx.start()
     assert "NGINX_HTTP_PORT" in raised.value.next_step
+    await nginx.start()
+    await nginx.shut_down()
 
 
-async def test_a_default_site_of_the_administrator_stays_the_default(administered: SystemNginx, tmp_path: Path,
-                                                                      client: aiohttp.ClientSession) -> None:  # fmt: skip
+async def test_a_default_site_of_the_administrator_stays_the_default(
+    administered: SystemNginx, tmp_path: Path, client: aiohttp.ClientSession
+) -> None:
     text = f"server {{ listen 127.0.0.1:{administered.http_port} default_server; return 200 theirs; }}"
     (administered.others / "default.conf").write_text(text)
     front = Front(Settings(o8_data_dir=tmp_path, **administered.settings()), client, administered)
@@ -437,10 +457,12 @@ _AS_NOBODY = """
 import asyncio, concurrent.futures.thread, os
 from bot.configuration import read
 from bot.models import Address
+from bot.models import Slot
 from bot.nginx import Nginx
 from bot.settings import Settings
 async def main():
-    nginx = Nginx(Settings(o8_data_dir="{data}", nginx_mode="embedded", nginx_listen="127.0.0.1", nginx_http_port={port}))
+    values = dict(nginx_mode="embedded", nginx_listen="127.0.0.1", nginx_http_port={port})
+    nginx = Nginx(Settings(o8_data_dir="{data}", **values))
     await nginx.start()
     try:
         web = read(dict(name="web", image="ghcr.io/acme/web", port=80, domains=["web.test"]))
@@ -504,7 +526,7 @@ async def test_logs_that_have_grown_are_moved_aside(
     embedded: Front, backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.nginx.embedded.MAX_LOG_BYTES", 10)
-    slots = {"a": [backends[0]], "b": [backends[1]]}
+    slots: Slots = {"a": [backends[0]], "b": [backends[1]]}
     await embedded.publish(slots)
     assert (embedded.home / "error.log.1").stat().st_size > 10
 

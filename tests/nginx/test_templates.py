@@ -19,10 +19,11 @@ from bot.settings import Settings
 DOMAINS, NETWORKS, REPLICAS = 20, 12, 4
 VALUES = 2 * REPLICAS + DOMAINS + NETWORKS + 9  # strings in one hostile site: about 50
 FRAGMENTS = (
-    ";", "{", "}", " ", "\n", "\r", "\t", "#", '"', "'", "\\", "$", "~", "*", "(", ")", "|", "^", "%", "`", "\0", "\x85",
-    "\u2028", "\xa0", "é", "\ud800", "a", "0", "web.test", "/x", "://", "return 200", "include /etc/passwd", "server {",
-    "} server {", "listen 1", "$request_uri", "${host}", "{{ name }}", "{% raw %}", "o8leaf0end", "o8leaf999end",
-    "default_server", "/*", "//", "--", "\\n", "\\;", "\\ ", "''", '""', "_by_lua_block {", "ssl",
+    ";", "{", "}", " ", "\n", "\r", "\t", "#", '"', "'", "\\", "$", "~", "*", "(", ")", "|", "^", "%", "`",
+    "\0", "\x85", "\u2028", "\xa0", "é", "\ud800", "a", "0", "web.test", "/x", "://", "return 200",
+    "include /etc/passwd", "server {", "} server {", "listen 1", "$request_uri", "${host}", "{{ name }}",
+    "{% raw %}", "o8leaf0end", "o8leaf999end", "default_server", "/*", "//", "--", "\\n", "\\;", "\\ ", "''",
+    '""', "_by_lua_block {", "ssl",
 )  # fmt: skip
 hostile = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=2), min_size=1, max_size=4).map("".join)
 SLOW_IS_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
@@ -34,15 +35,17 @@ def value_of(strings: list[str]) -> templates.Value:
     left = iter(strings)
     domains = tuple(next(left) for _ in range(DOMAINS))
     networks = tuple(next(left) for _ in range(NETWORKS))
-    site = Site.model_construct(
-        max_body_size=next(left), timeout=next(left), tls="certificate", certificate=next(left), key=next(left),
-        hsts=True, redirect_to_https=True, trusted_proxies=networks, client_address_header=next(left),
-    )  # fmt: skip
-    name, host_port, slots = next(left), next(left), next(left)
-    configuration = Configuration.model_construct(name=name, domains=domains, host_port=host_port + ":1", site=site)
+    site: dict[str, Any] = {
+        "max_body_size": next(left), "timeout": next(left), "certificate": next(left), "key": next(left),
+        "client_address_header": next(left), "trusted_proxies": networks, "tls": "certificate", "hsts": True,
+    }  # fmt: skip
+    whole: dict[str, Any] = {
+        "name": next(left), "host_port": f"{next(left)}:1", "domains": domains, "site": Site.model_construct(**site)
+    }
+    slots = next(left)
     there = [Address(next(left), 80) for _ in range(2 * REPLICAS)]
     value = site_value(
-        configuration, {"a": there[:REPLICAS], "b": there[REPLICAS:]},
+        Configuration.model_construct(**whole), {"a": there[:REPLICAS], "b": there[REPLICAS:]},
         Settings(nginx_listen="127.0.0.1"), Path("/slots"), (1, 22, 1),
     )  # fmt: skip
     return value | {"slots_folder": slots}
@@ -77,7 +80,7 @@ def test_ten_thousand_hostile_values_never_change_the_structure(strings: list[st
 
 
 @given(st.integers(0, VALUES - 1), hostile)
-@settings(max_examples=500, deadline=None, suppress_health_check=SLOW_IS_FINE)
+@settings(max_examples=400, deadline=None, suppress_health_check=SLOW_IS_FINE)
 def test_one_hostile_value_among_harmless_ones_never_changes_the_structure(place: int, string: str) -> None:
     strings = [HARMLESS] * VALUES
     strings[place] = string
@@ -90,7 +93,7 @@ def test_one_hostile_value_among_harmless_ones_never_changes_the_structure(place
 
 
 @given(st.integers(0, VALUES - 1), hostile.filter(lambda text: text.isascii() and text.isprintable()))
-@settings(max_examples=300, deadline=None, suppress_health_check=SLOW_IS_FINE)
+@settings(max_examples=200, deadline=None, suppress_health_check=SLOW_IS_FINE)
 def test_the_comparison_alone_notices_every_change_of_structure(place: int, string: str) -> None:
     """Without the check of the values' letters, which would refuse many of these before."""
     strings = [HARMLESS] * VALUES
@@ -104,17 +107,16 @@ def test_the_comparison_alone_notices_every_change_of_structure(place: int, stri
     assert not is_accepted or has_expected_shape(text)
 
 
-@pytest.mark.parametrize(
-    "string",
-    ["x; return 200", "x;return", "x {", "x }", "x\n}", "x y", "#x", "x #", '"x', "'x y'", '""', "", "x;}server{listen 1"],
-)
+INJECTIONS = ("x; return 200", "x;return", "x {", "x }", "x\n}", "x y", "#x", "x #", '"x', "", "x;}server{listen 1")
+
+
+@pytest.mark.parametrize("string", INJECTIONS)
 def test_the_control_a_plain_fill_lets_each_of_these_through(string: str) -> None:
-    """Each place's harmless string replaced by one that injects: filled, it changes the tree; rendered, it is refused."""
-    strings = [HARMLESS] * VALUES
-    strings[0] = string
-    assert not has_expected_shape(templates.fill("site.conf.j2", value_of(strings))) or string.startswith("'")
+    """As a domain: filled, it changes the tree; rendered, it is refused."""
+    value = value_of([string, *[HARMLESS] * (VALUES - 1)])
+    assert not has_expected_shape(templates.fill("site.conf.j2", value))
     with pytest.raises(NginxError):
-        templates.render("site.conf.j2", value_of(strings))
+        templates.render("site.conf.j2", value)
 
 
 @pytest.mark.parametrize("string", ["$request_uri", "a\\b", "~^.*$", "~x", "é", "a\x7f", "a\tb"])
@@ -124,7 +126,7 @@ def test_what_nginx_reads_in_another_way_than_the_parser_is_refused(string: str)
 
 
 def test_a_value_that_the_template_does_not_know_is_no_empty_string() -> None:
-    with pytest.raises(NginxError, match="no value"):
+    with pytest.raises(NginxError, match="undefined"):
         templates.render("site.conf.j2", {"name": "web"})
 
 

@@ -95,7 +95,7 @@ class Queue(RuleBasedStateMachine):
         service = data.draw(st.sampled_from(sorted(self.running)))
         running = self.wait(self.ledger.store.deployment(self.running[service].id))
         later = STEPS[STEPS.index(running.state) + 1 :]
-        for state in later[:data.draw(st.integers(1, len(STEPS)))]:
+        for state in later[: data.draw(st.integers(1, len(STEPS)))]:
             self.wait(self.ledger.store.enter(running.id, state, "a" if state is State.STARTING else None))
             self.wait(self.ledger.store.leave(running.id, {}, has_switched=state is State.SWITCHING))
 
@@ -188,7 +188,7 @@ def changes_of_state(db: Database) -> list[tuple[str, str]]:
 
 
 Queue.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None,
+    max_examples=25, stateful_step_count=30, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 test_the_queue_keeps_its_promises = Queue.TestCase

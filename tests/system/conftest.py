@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,6 +25,7 @@ async def place_of_home(engine_host: str) -> AsyncIterator[tuple[House, Registry
         with registry_proxy(home.registry.address) as proxy:
             home.environ["DOCKER_SERVER_ADDRESS"] = proxy.address
             await home.start()
+            await home.until(lambda: asyncio.to_thread((home.data / "nginx/nginx.pid").exists))
             yield home, proxy
 
 

@@ -22,6 +22,7 @@ from lab.tenant import Tenant
 pytestmark = [pytest.mark.parts, pytest.mark.usefixtures("engine_host")]
 CONVERGED_S = 15.0
 VISITORS = Mix(get=2, post=1, slow=1, fresh=1, websocket=1)
+QUIET = {"follow": {"auto_deploy": "off"}, "drain_timeout": 4}  # only what the test asks for, and no long drain
 EVERYWHERE = [pytest.param(state, moment, id=f"{state}-{moment}") for state in STEPS for moment in Moment]
 SOMEWHERE = [
     pytest.param(State.PULLING, Moment.AFTER_EFFECT, id="pulled"),
@@ -46,7 +47,7 @@ async def test_every_step_of_a_deployment_is_killed_here() -> None:
 async def test_a_killed_deployment_converges_and_loses_no_request(state: State, moment: Moment) -> None:
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, moment, 2))
-        await tenant.apply(follow={"auto_deploy": "off"})
+        await tenant.apply(**QUIET)
         await live(tenant, "0001")
         await tenant.make("0002")
         async with tenant.visitors(VISITORS) as report:
@@ -63,7 +64,7 @@ async def test_a_killed_deployment_converges_and_loses_no_request(state: State, 
 async def test_a_killed_first_deployment_converges_to_serving(state: State, moment: Moment) -> None:
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, moment))
-        await tenant.apply(follow={"auto_deploy": "off"})
+        await tenant.apply(**QUIET)
         await tenant.make("0001")
         ended = await converged(tenant, await killed_while_deploying(tenant))
         assert ended["state"] == "succeeded", ended
@@ -74,7 +75,7 @@ async def test_a_killed_first_deployment_converges_to_serving(state: State, mome
 async def test_a_killed_deployment_that_stops_first_converges(state: State, moment: Moment) -> None:
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, moment, 2))
-        await tenant.apply(follow={"auto_deploy": "off"}, strategy="recreate")
+        await tenant.apply(**QUIET, strategy="recreate")
         await live(tenant, "0001")
         await tenant.make("0002")
         ended = await converged(tenant, await killed_while_deploying(tenant))
@@ -86,7 +87,7 @@ async def test_a_killed_deployment_that_stops_first_converges(state: State, mome
 async def test_a_killed_rollback_converges_and_loses_no_request(state: State, moment: Moment) -> None:
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, moment, 3))
-        await tenant.apply(follow={"auto_deploy": "off"})
+        await tenant.apply(**QUIET)
         await live(tenant, "0001")
         await live(tenant, "0002")
         async with tenant.visitors(VISITORS) as report:
@@ -101,7 +102,7 @@ async def test_a_killed_rollback_converges_and_loses_no_request(state: State, mo
 async def test_a_deployment_killed_three_times_before_the_switch_fails_and_the_old_one_serves(state: State) -> None:
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, Moment.BEFORE_EFFECT, 2))
-        await tenant.apply(follow={"auto_deploy": "off"})
+        await tenant.apply(**QUIET)
         await live(tenant, "0001")
         await tenant.make("0002")
         async with tenant.visitors(VISITORS) as report:
@@ -120,7 +121,7 @@ async def test_a_deployment_killed_three_times_before_the_switch_fails_and_the_o
 async def test_a_deployment_killed_twice_at_the_same_point_succeeds_with_the_third_start(state: State) -> None:
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, Moment.AFTER_EFFECT, 2))
-        await tenant.apply(follow={"auto_deploy": "off"})
+        await tenant.apply(**QUIET)
         await live(tenant, "0001")
         await tenant.make("0002")
         async with tenant.visitors(VISITORS) as report:
@@ -136,7 +137,7 @@ async def test_a_deployment_killed_twice_at_the_same_point_succeeds_with_the_thi
 async def test_a_release_that_dies_while_o8_is_dead_is_rolled_back_by_the_next_start() -> None:
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(State.WATCHING, Moment.BEFORE_EFFECT, 2))
-        await tenant.apply(follow={"auto_deploy": "off"}, watch=30)
+        await tenant.apply(**QUIET, watch=30)
         await live(tenant, "0001", is_watched=True)
         await tenant.make("0002", fault="dies_after=6")
         ended = await converged(tenant, await killed_while_deploying(tenant), 30)
