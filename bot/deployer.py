@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from bot.candidate import Candidates
@@ -146,15 +147,16 @@ class Deployer:
                 f"{failure} Cleaning up failed too: {trouble} {serving} is what {run.name} should be serving.",
                 "`o8 doctor` shows what is wrong; then deploy again."))  # fmt: skip
             return
-        await self._end(run, failure.ending if isinstance(failure, Ended) else State.FAILED, failure)
+        await self._end(run, _ending(failure), failure)
 
     async def _start_over(self, run: Run, failure: O8Error) -> None:
         """The engine or o8 itself was gone: back to the queue, unless that has happened too often."""
         try:
             await self._candidates.when_engine_answers()
-            await self._discard(run)
+            await self._with_engine(lambda: self._discard(run))
+            run.stop_if_cancelled()
         except O8Error as trouble:
-            await self._end(run, State.FAILED, trouble)
+            await self._end(run, _ending(trouble), trouble)
             return
         if run.deployment.attempts >= MAX_ATTEMPTS:
             await self._end(run, State.FAILED, failure)
@@ -168,11 +170,12 @@ class Deployer:
                 f"{death.message} No earlier release exists; {run.deployment.release} is what nginx points to.",
                 "Deploy one that works, or `o8 stop` it.", log=death.log, exit_code=death.exit_code))  # fmt: skip
             return
+        live = run.live
         try:
-            await self._give_back(run, run.live)
+            await self._with_engine(lambda: self._give_back(run, live))
         except O8Error as trouble:
             await self._end(run, State.NEEDS_ATTENTION, O8Error(
-                f"{death.message} Returning to {run.live.release} failed: {trouble}",
+                f"{death.message} Returning to {live.release} failed: {trouble}",
                 f"{run.name} serves slot {self._traffic.serving(run.name)}; look there first."))  # fmt: skip
             return
         await self._end(run, State.ROLLED_BACK, death)
@@ -180,6 +183,15 @@ class Deployer:
             await self._candidates.clear(run)
         except O8Error as trouble:
             _log.warning("%s: removing the returned release is left to the next check: %s", run.name, trouble)
+
+    async def _with_engine(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does `work`, which is safe to repeat, again when the engine went away meanwhile and is back."""
+        for _ in range(MAX_ATTEMPTS - 1):
+            with suppress(EngineUnavailable):
+                await work()
+                return
+            await self._candidates.when_engine_answers()
+        await work()
 
     async def _end(self, run: Run, ending: State, failure: O8Error | None = None) -> None:
         facts: dict[str, Any] = {}
@@ -201,6 +213,10 @@ class Deployer:
                 _log.warning("Deployment waits for the database: %s", trouble)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
+
+
+def _ending(failure: O8Error) -> State:
+    return failure.ending if isinstance(failure, Ended) else State.FAILED
 
 
 def _recreates(run: Run) -> bool:

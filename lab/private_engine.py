@@ -26,10 +26,10 @@ class PrivateEngine:
 
     def __init__(self, folder: Path, *, live_restore: bool, disk: str) -> None:
         self.host = f"unix://{folder}/docker.sock"
-        self._folder = folder
+        self._folder, self.data = folder, folder / "data"
         self._cgroup = f"/o8-lab-{os.getpid()}-{folder.name}"
         (folder / "daemon.json").write_text(json.dumps({"live-restore": live_restore}))
-        (folder / "data").mkdir()
+        self.data.mkdir()
         self._setup = "ip link set lo up"
         if disk:
             self._setup += f" && mount -t tmpfs -o size={disk} o8-lab {folder}/data"

@@ -39,6 +39,7 @@ class Tenant:
         self.name = name
         self.host = f"{name}.test"
         self.repository = f"acme/{name}"
+        self.account = ("", "") if house.private else (USER, PASSWORD)
         self.image = f"{house.environ['DOCKER_SERVER_ADDRESS']}/{self.repository}"
 
     async def apply(self, **more: Any) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class Tenant:
         """The application with `fault`, in the registry alone: o8 has to pull it. It says `version`, or `tag`."""
         made = await asyncio.to_thread(
             app_image, self.house.engine_host, self.house.registry.image(self.repository), tag,
-            version=version or tag, fault=fault, account=(USER, PASSWORD),
+            version=version or tag, fault=fault, account=self.account,
         )  # fmt: skip
         return await self.only_in_registry(made)
 

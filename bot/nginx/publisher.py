@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from bot.errors import ForeignBreakage, NginxError, O8Error
@@ -156,12 +157,15 @@ class Publisher:
     async def _blame_others(self, trouble: NginxError) -> None:
         """Our files are as before. If nginx still refuses, the change was not to blame; raises what is."""
         verdict = await self._server.test()
-        if verdict.is_ok or not verdict.file or verdict.file.startswith(str(self._server.sites)):
+        if verdict.is_ok or not verdict.file or self._is_ours(Path(verdict.file)):
             return
         raise ForeignBreakage(
             f"nginx refuses {verdict.file}, line {verdict.line}: {verdict.sentence}.",
             "That file is not o8's and was left alone; repair it, then try again.",
         ) from trouble
+
+    def _is_ours(self, file: Path) -> bool:
+        return file.parent == self._server.sites and self._folder.read(file.name) is not None
 
     def _require_good(self, verdict: Verdict, changed: Mapping[str, str | None]) -> None:
         if not verdict.is_ok:

@@ -362,6 +362,15 @@ async def test_a_master_that_was_killed_is_replaced_though_its_workers_hold_the_
     assert (await embedded.ask("web.test")).json["name"] == "two"
 
 
+async def test_an_nginx_that_ended_is_revived_once(embedded: Front, backends: Backends) -> None:
+    await embedded.publish({"a": [backends[0]], "b": [backends[1]]})
+    assert await embedded.nginx.revive() is False
+    await embedded.nginx.shut_down()
+    assert await embedded.nginx.revive() is True
+    assert (await embedded.ask("web.test")).json["name"] == "one"
+    assert await embedded.nginx.revive() is False
+
+
 async def test_a_process_that_only_has_the_number_of_the_pid_file_is_left_alone(settings: Settings) -> None:
     nginx = Nginx(settings)
     with subprocess.Popen(["sleep", "60"]) as stranger:

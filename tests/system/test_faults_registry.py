@@ -19,7 +19,7 @@ from tests.system.conftest import MakeTenant, move_in
 pytestmark = [pytest.mark.parts, pytest.mark.asyncio(loop_scope="module")]
 ALWAYS = {
     404: ("image_not_found", "0002 is not in the registry"),
-    429: ("registry_unavailable", "too often"),
+    429: ("registry_unavailable", "limits the number of requests"),
     503: ("registry_unavailable", "503"),
     0: ("registry_unavailable", "the connection broke off"),
 }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,14 +12,11 @@ from bot.models import AFTER_SWITCH, State
 from bot.run import Moment
 from lab import stopping
 from lab.agreement import until_agreed
-from lab.house import house
-from lab.load import Mix
 from lab.tenant import Tenant
+from tests.system.alone import QUIET, VISITORS, a_tenant, release
 
 pytestmark = [pytest.mark.parts, pytest.mark.usefixtures("engine_host")]
 CONVERGED_S = 15.0
-VISITORS = Mix(get=2, post=1, slow=1, fresh=1, websocket=1)
-QUIET = {"follow": {"auto_deploy": "off"}, "drain_timeout": 4}  # only what the test asks for, and no long drain
 EVERYWHERE = [pytest.param(state, moment, id=f"{state}-{moment}") for state in STEPS for moment in Moment]
 SOMEWHERE = [
     pytest.param(State.PULLING, Moment.AFTER_EFFECT, id="pulled"),
@@ -48,7 +42,7 @@ async def test_a_killed_deployment_converges_and_loses_no_request(state: State, 
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, moment, 2))
         await tenant.apply(**QUIET)
-        await live(tenant, "0001")
+        await release(tenant, "0001")
         await tenant.make("0002")
         async with tenant.visitors(VISITORS) as report:
             id = await killed_while_deploying(tenant)
@@ -76,7 +70,7 @@ async def test_a_killed_deployment_that_stops_first_converges(state: State, mome
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, moment, 2))
         await tenant.apply(**QUIET, strategy="recreate")
-        await live(tenant, "0001")
+        await release(tenant, "0001")
         await tenant.make("0002")
         ended = await converged(tenant, await killed_while_deploying(tenant))
         assert ended["state"] == "succeeded", ended
@@ -88,8 +82,7 @@ async def test_a_killed_rollback_converges_and_loses_no_request(state: State, mo
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, moment, 3))
         await tenant.apply(**QUIET)
-        await live(tenant, "0001")
-        await live(tenant, "0002")
+        await release(tenant, "0001", "0002")
         async with tenant.visitors(VISITORS) as report:
             id = await killed_while_deploying(tenant, kind="rollback")
             ended = await converged(tenant, id)
@@ -103,7 +96,7 @@ async def test_a_deployment_killed_three_times_before_the_switch_fails_and_the_o
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, Moment.BEFORE_EFFECT, 2))
         await tenant.apply(**QUIET)
-        await live(tenant, "0001")
+        await release(tenant, "0001")
         await tenant.make("0002")
         async with tenant.visitors(VISITORS) as report:
             id = await killed_while_deploying(tenant)
@@ -122,7 +115,7 @@ async def test_a_deployment_killed_twice_at_the_same_point_succeeds_with_the_thi
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, Moment.AFTER_EFFECT, 2))
         await tenant.apply(**QUIET)
-        await live(tenant, "0001")
+        await release(tenant, "0001")
         await tenant.make("0002")
         async with tenant.visitors(VISITORS) as report:
             id = await killed_while_deploying(tenant)
@@ -138,7 +131,7 @@ async def test_a_release_that_dies_while_o8_is_dead_is_rolled_back_by_the_next_s
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(State.WATCHING, Moment.BEFORE_EFFECT, 2))
         await tenant.apply(**QUIET, watch=30)
-        await live(tenant, "0001", is_watched=True)
+        await tenant.serves((await tenant.house.deploy(tenant.name, "0001"))["id"])
         await tenant.make("0002", fault="dies_after=6")
         ended = await converged(tenant, await killed_while_deploying(tenant), 30)
         assert ended["state"] == "rolled_back", ended
@@ -150,26 +143,11 @@ async def test_the_visitors_of_these_tests_notice_a_lost_release() -> None:
     async with a_tenant() as tenant:
         await tenant.house.start()
         await tenant.apply(restart="no")
-        await live(tenant, "0001")
+        await release(tenant, "0001")
         async with tenant.visitors(VISITORS) as report:
             await tenant.by_hand("kill")
             await tenant.house.until(lambda: has_failures(report))
         assert report.failed > 0
-
-
-@asynccontextmanager
-async def a_tenant() -> AsyncIterator[Tenant]:
-    """One service in a house of its own, because all of its o8 gets killed."""
-    async with house() as home:
-        yield Tenant(home, f"k{secrets.token_hex(4)}")
-
-
-async def live(tenant: Tenant, tag: str, *, is_watched: bool = False) -> None:
-    """Makes `tag` the release that serves, at its ending unless that would take too long."""
-    await tenant.make(tag)
-    found = await tenant.serves((await tenant.house.deploy(tenant.name, tag))["id"])
-    if not is_watched:
-        await tenant.house.ended(found["id"])
 
 
 async def killed_while_deploying(tenant: Tenant, kind: str = "deploy") -> int:

@@ -1,0 +1,67 @@
+# `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle torture docs lock clean
+
+BIN := .venv/bin
+MYPY := $(BIN)/mypy --strict
+COVERED := --cov=bot --cov=handlers --cov-report=
+# The locks hold what the public index serves, whatever this machine's pip is told; no place goes into them.
+COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock" \
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-options
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup:  ## install what is missing on a Debian or Ubuntu, and .venv
+	@lab/setup.sh
+
+demo: setup  ## see a push deploy, a bad image fail and a rollback, on this machine (ONCE=1: end by itself)
+	$(BIN)/python -m lab.demo $(if $(ONCE),--once)
+
+run: setup  ## start o8 with the settings of the environment and .env
+	$(BIN)/python -m bot serve
+
+test: setup  ## all tests, the fast ones first; at least 90 % of the code must be run
+	@rm -f .coverage .coverage.*
+	$(BIN)/pytest -q -m "not parts" $(COVERED)
+	$(BIN)/pytest -q -m parts $(COVERED) --cov-append --cov-report=term:skip-covered --cov-fail-under=90
+
+test-fast: setup  ## the tests without Docker, nginx and registry, in seconds
+	$(BIN)/pytest -q -m "not parts"
+
+lint: setup  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(MYPY) bot handlers lab tests
+
+format: setup  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: bench-switch bench-deploy bench-idle  ## all benchmarks; they write docs/results/
+
+bench-switch: setup  ## how many requests a deployment loses, with the naive order as control
+	$(BIN)/python -m lab.bench_switch
+
+bench-deploy: setup  ## how long from a webhook to a serving release
+	$(BIN)/python -m lab.bench_deploy
+
+bench-idle: setup  ## what o8 costs while nothing happens
+	$(BIN)/python -m lab.bench_idle
+
+torture: setup  ## faults and kills again and again (TIMES=10), until one round fails
+	for round in $$(seq $(or $(TIMES),10)); do \
+		echo "round $$round" && $(BIN)/pytest -q tests/system tests/store/test_store_crashes.py || exit 1; \
+	done
+
+docs: setup  ## write the tables of docs/ anew from the models, then check every page
+	$(BIN)/python -m lab.docs
+	$(BIN)/pytest -q tests/test_docs.py
+
+lock: setup  ## resolve the libraries anew into requirements*.lock (UPGRADE=1: take the newest)
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements.lock pyproject.toml
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --constraint requirements.lock --extra dev --build-deps-for editable \
+		--output-file requirements-dev.lock pyproject.toml
+
+clean:  ## remove what tests, tools and the demo leave behind, but not .venv
+	rm -rf .coverage .coverage.* .demo .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
