@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from bot.configuration import read_toml
@@ -30,11 +32,12 @@ async def test_a_large_delivery_comes_in_through_the_nginx_example(home: House) 
     url = f"http://127.0.0.1:{home.http_port}/webhooks/github"
 
     async def answer() -> github.Answer | None:
-        found = await github.deliver(url, home.secret, body, change={"Host": "o8.example.org"})
-        return found if found.status == 200 else None
+        with suppress(aiohttp.ClientError):  # unknown names get no answer, until the reload is through
+            return await github.deliver(url, home.secret, body, change={"Host": "o8.example.org"})
+        return None
 
     found = await home.until(answer, 10)
-    assert "no service uses" in found.body["ignored"][0]
+    assert found.status == 200 and "no service uses" in found.body["ignored"][0]
 
 
 def _on_this_machine(home: House) -> str:

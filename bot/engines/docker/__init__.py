@@ -155,7 +155,8 @@ class DockerEngine:
     async def facts(self) -> EngineFacts:
         version = await self._docker.call("tell its version", lambda client: client.version())
         info = await self._docker.call("describe itself", lambda client: client.info())
-        return await self._docker.run(lambda: facts.read(version, info))
+        strangers = await self._containers.strangers()
+        return await self._docker.run(lambda: facts.read(version, info, strangers))
 
     async def close(self) -> None:
         self._docker.close()

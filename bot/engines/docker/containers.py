@@ -50,6 +50,17 @@ class Containers:
         )
         return [_container(line, self._network.name) for line in found]
 
+    async def strangers(self) -> tuple[str, ...]:
+        """Names like ours on containers that are not ours."""
+        found = await self._docker.call(
+            "list containers", lambda client: client.containers(all=True, filters={"name": "^/?o8-"})
+        )
+        return tuple(
+            line["Names"][0].removeprefix("/")
+            for line in found
+            if line["Names"] and (line["Labels"] or {}).get(allow.INSTALLATION) != self._installation
+        )
+
     async def inspect(self, container_id: str) -> dict[str, Any] | None:
         """All that Docker knows of one container; None when it is gone or not of this installation."""
         allow.replica_id(container_id)

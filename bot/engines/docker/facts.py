@@ -11,7 +11,7 @@ from bot.engines import EngineFacts
 _VARIANTS = {"aarch64": "/v8", "arm64": "/v8", "armv7l": "/v7", "armv6l": "/v6"}
 
 
-def read(version: dict[str, Any], info: dict[str, Any]) -> EngineFacts:
+def read(version: dict[str, Any], info: dict[str, Any], foreign: tuple[str, ...]) -> EngineFacts:
     """Facts out of Docker's /version and /info; storage is 0 when its folder is not to be seen here."""
     data_root = Path(info["DockerRootDir"])
     disk = shutil.disk_usage(data_root) if data_root.is_dir() else None
@@ -23,6 +23,8 @@ def read(version: dict[str, Any], info: dict[str, Any]) -> EngineFacts:
         storage_bytes_total=disk.total if disk else 0,
         is_live_restore=bool(info.get("LiveRestoreEnabled")),
         data_root=str(data_root),
+        storage_driver=info.get("Driver", ""),
+        foreign=foreign,
     )
 
 
