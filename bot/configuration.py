@@ -73,6 +73,7 @@ HostPort = Annotated[
         "a port or address:port, such as `8080` or `127.0.0.1:8080`",
     ),
 ]
+Argument = Annotated[str, matching(r"^[^\x00]*$", "text without zero bytes", max_length=4096)]
 Network = Annotated[
     str,
     matching(r"^[0-9a-f.:]{2,45}(/[0-9]{1,3})?$", "an address or network such as `10.0.0.0/8`"),
@@ -218,7 +219,7 @@ class Configuration(_Section):
     strategy: Literal["switch", "recreate"] = Field(
         "switch", description="`switch` loses no request; `recreate` stops first, with a maintenance page meanwhile"
     )
-    command: tuple[Annotated[str, StringConstraints(max_length=4096)], ...] = Field(
+    command: tuple[Argument, ...] = Field(
         (), max_length=64, description="replaces the image's command"
     )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(

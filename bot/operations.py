@@ -76,9 +76,6 @@ class Operations:
         """Takes the service off nginx and Docker. Its volumes and its history stay."""
         await self._store.service(name)
         async with self._worker.turn(name):
-            for pending in await self._store.unfinished():
-                if pending.service == name:
-                    await self._store.cancel_pending(pending.id, "The service was removed.")
             await self._nginx.withdraw(name)
             for slot in SLOTS:
                 await self._engine.clear(name, slot)

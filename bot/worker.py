@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from bot import environment
 from bot.deployer import Deployer
@@ -110,8 +110,7 @@ class Worker:
             self._woken.discard(service)
             try:
                 while await self._has_work(service):
-                    async with self._turns[service]:
-                        await self._next(service)
+                    await self._next(service)
             except StoreUnavailable as trouble:
                 _log.warning("Deployments of %s wait for the database: %s", service, trouble)
                 await asyncio.sleep(1)
@@ -123,39 +122,43 @@ class Worker:
 
     async def _next(self, service: str) -> None:
         """Goes on with an interrupted deployment of `service`, or runs the queued one."""
-        run: Run | None = None
         try:
             async with asyncio.timeout(QUEUE_LIMIT_S):
                 await self._places.acquire()
-            try:
-                run = await self._begin(service)
-                if run is not None:
-                    await (self._deployer.pick_up(run) if run.is_interrupted else self._deployer.bring_up(run))
-            finally:
-                self._places.release()
-            if run is not None and run.has_switched:
-                await self._deployer.settle(run)
         except TimeoutError:
             await self._store.expire_queued(service, f"Waited {QUEUE_LIMIT_S / 60:.0f} minutes for a place.")
-        except StoreUnavailable:
-            raise
-        except Exception as error:
-            # A fault of o8 itself, or of a value it could not read: recorded, never repeated in a loop.
-            _log.exception("Deployment of %s ended by a fault inside o8", service)
-            await self._give_up(service, error)
-        finally:
-            self._runs.pop(service, None)
+            return
+        place = ExitStack()
+        place.callback(self._places.release)
+        with place:
+            async with self._turns[service]:
+                try:
+                    run = await self._begin(service)
+                    if run is not None:
+                        await (self._deployer.pick_up(run) if run.is_interrupted else self._deployer.bring_up(run))
+                    place.close()  # the next one may come up; draining and watching hold no place
+                    if run is not None and run.has_switched:
+                        await self._deployer.settle(run)
+                except StoreUnavailable:
+                    raise
+                except Exception as error:
+                    # A fault of o8 itself, or of a value it could not read: recorded, never repeated in a loop.
+                    _log.exception("Deployment of %s ended by a fault inside o8", service)
+                    await self._give_up(service, error)
+                finally:
+                    self._runs.pop(service, None)
 
     async def _begin(self, service: str) -> Run | None:
         """The next deployment with everything it needs; None when it was cancelled or superseded meanwhile."""
         unfinished = [d for d in await self._store.unfinished() if d.service == service]
         interrupted = next((d for d in unfinished if d.state is not State.QUEUED), None)
+        found = await self._store.service(service)
         deployment = interrupted or await self._store.claim(service)
         if deployment is None:
             return None
-        found = await self._store.service(service)
-        live = await self._store.deployment(deployment.previous) if deployment.previous else None
-        run = self._runs[service] = Run(deployment, found, live, is_interrupted=interrupted is not None)
+        # Known from the moment it was claimed, so that a cancel never falls between the two.
+        run = self._runs[service] = Run(deployment, found, None, is_interrupted=interrupted is not None)
+        run.live = await self._store.deployment(deployment.previous) if deployment.previous else None
         run.environment = await read_environment(self._store, self._vault, deployment)
         if any(d.id > deployment.id for d in unfinished):
             run.newer.set()

@@ -50,7 +50,7 @@ def ensure_engine() -> RunningEngine:
     if os.geteuid() != 0:
         raise RuntimeError(f"No Docker Engine answers at {host}, and only root can start one.")
     started = RunningEngine(DEFAULT_HOST, spawn(["dockerd"]))
-    wait_until(lambda: answers(started.host), "the Docker Engine")
+    wait_until(lambda: answers(started.host), "the Docker Engine", started.process)
     return started
 
 

@@ -159,7 +159,7 @@ class House:
             found = dict(await self.get(f"/deployments/{deployment}"))
             return found if found["state"] in states else {}
 
-        return await self.until(look, within_s)
+        return dict(await self.until(look, within_s))
 
     async def until(self, look: Callable[[], Awaitable[Any]], within_s: float = 30) -> Any:
         """See `lab.waiting.until`; o8's own log is in the error."""

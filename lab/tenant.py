@@ -12,7 +12,7 @@ import docker
 from lab import github
 from lab.app.image import app_image
 from lab.house import LIVE, House
-from lab.images import Image, forget
+from lab.images import Image, busybox_image, forget
 from lab.load import Load, Mix, Report, Target
 from lab.registry import PASSWORD, USER
 
@@ -34,23 +34,33 @@ class Container(NamedTuple):
 class Tenant:
     """`name` is the service; its images are pushed to the house's registry and looked for at `image`."""
 
-    def __init__(self, house: House, name: str) -> None:
+    def __init__(self, house: House, name: str, repository: str = "") -> None:
         self.house = house
         self.name = name
         self.host = f"{name}.test"
-        self.repository = f"acme/{name}"
+        self.repository = repository or f"acme/{name}"
         self.account = ("", "") if house.private else (USER, PASSWORD)
         self.image = f"{house.environ['DOCKER_SERVER_ADDRESS']}/{self.repository}"
+        self._configuration: dict[str, Any] = {"image": self.image}
 
-    async def apply(self, **more: Any) -> dict[str, Any]:
-        """Its configuration, with short times; returns what the API answers."""
-        return dict(await self.house.apply(self.name, **{"image": self.image} | more))
+    async def apply(self, **changes: Any) -> dict[str, Any]:
+        """Its configuration, with short times, as before but for `changes`; returns what the API answers."""
+        self._configuration |= changes
+        return dict(await self.house.apply(self.name, **self._configuration))
 
     async def make(self, tag: str, fault: str = "", version: str = "") -> Image:
         """The application with `fault`, in the registry alone: o8 has to pull it. It says `version`, or `tag`."""
         made = await asyncio.to_thread(
             app_image, self.house.engine_host, self.house.registry.image(self.repository), tag,
             version=version or tag, fault=fault, account=self.account,
+        )  # fmt: skip
+        return await self.only_in_registry(made)
+
+    async def make_large(self, tag: str, size: int = 2_000_000) -> Image:
+        """A web server with a layer of `size` bytes that no engine has seen, so that it really travels."""
+        made = await asyncio.to_thread(
+            busybox_image, self.house.engine_host, self.house.registry.image(self.repository), tag,
+            ballast=size, account=self.account,
         )  # fmt: skip
         return await self.only_in_registry(made)
 

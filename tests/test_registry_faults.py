@@ -336,6 +336,7 @@ async def test_the_registrys_own_wish_is_heeded_up_to_the_longest_delay(
         (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, 0),
         *((header, 0, 0) for header in ("", "-5", "nan", "inf", "1e999", "soon")),
     ],
+    ids=["seconds", "in an hour", "an hour ago", "empty", "negative", "nan", "inf", "huge", "word"],
 )
 async def test_retry_after_is_seconds_or_a_date(
     session: aiohttp.ClientSession, broken: BrokenRegistry, header: str, least: float, most: float

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from bot.configuration import Configuration
 from bot.errors import Conflict, NotFound
-from bot.models import EnvironmentRevision, Hold, Lock, Service
+from bot.models import EnvironmentRevision, Hold, Lock, Service, State
 from bot.store.connection import Connection, change, now, question, rows
 
 
@@ -53,7 +53,8 @@ class Services(Connection):
 
     @change
     def forget_service(self, db: Database, name: str) -> None:
-        """Removes the service; its deployments stay as history, its environment goes."""
+        """Removes the service; its deployments stay as history, what waits is cancelled, its environment goes."""
+        _cancel_pending(db, name, f"{name} was removed.")
         db.execute("DELETE FROM services WHERE name = ?", [name])
         db.execute("DELETE FROM environments WHERE service = ?", [name])
 
@@ -69,7 +70,10 @@ class Services(Connection):
 
     @change
     def set_stopped(self, db: Database, name: str, is_stopped: bool) -> None:
+        """A stop also ends what people have queued, which would start it again; automatic ones become `held`."""
         db.execute("UPDATE services SET is_stopped = ? WHERE name = ?", [is_stopped, name])
+        if is_stopped:
+            _cancel_pending(db, name, f"{name} was stopped.", has_automatic=False)
 
     @change
     def add_environment(self, db: Database, service: str, expected: int, sealed: bytes, names: list[str],
@@ -116,6 +120,14 @@ def find_service(db: Database, name: str) -> Service:
             difflib.get_close_matches(name, names, n=2),
         )
     return found[0]
+
+
+def _cancel_pending(db: Database, service: str, why: str, *, has_automatic: bool = True) -> None:
+    db.execute(
+        "UPDATE deployments SET state = ?, finished_at = ?, error = ? "
+        "WHERE service = ? AND state IN (?, ?) AND is_automatic <= ?",
+        [State.CANCELLED, now(), why, service, State.WAITING, State.QUEUED, has_automatic],
+    )
 
 
 def set_hold(db: Database, name: str, hold: Hold | None) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import click
 
@@ -46,27 +46,26 @@ async def _until_signal(once: bool, host: str) -> int:
         return await telling
     except asyncio.CancelledError:
         return INTERRUPTED
+    except (O8Error, RuntimeError) as trouble:
+        click.echo(f"The demo cannot start: {trouble}", err=True)
+        return 1
 
 
 async def _tell(once: bool, host: str) -> int:
+    seen: list[Seen] = []
     with Screen() as screen:
         screen.live("starting a registry, nginx and o8")
         async with _everything(host) as (home, load):
-            seen: list[Seen] = []
-            try:
+            with suppress(asyncio.CancelledError):  # Ctrl-C is how it is meant to end
                 story = Story(home, SERVICE, HOST, screen, load)
                 seen = await story.play()
                 screen.table(seen)
                 if not once:
                     _invite(screen, home)
                     await story.go_on()
-            except asyncio.CancelledError:
-                pass  # Ctrl-C is how it is meant to end
-            except (O8Error, RuntimeError) as trouble:
-                screen.say(f"The demo cannot go on: {trouble}")
             screen.live("ending")
             report = await load.stop()
-    print(f"demo: {report.requests} requests, {report.failed} failed", flush=True)
+    click.echo(f"demo: {report.requests} requests, {report.failed} failed")
     return 0 if seen and all(each.is_so for each in seen) and not (once and report.failed) else 1
 
 

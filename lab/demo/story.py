@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import aiohttp
+
 from lab import github
 from lab.demo.commands import run
 from lab.demo.push import Team
@@ -22,6 +24,9 @@ ENOUGH = 200  # requests that visitors make while o8 is dead
 
 class NotSeen(Exception):
     """An act did not go as it should; the text says what was seen instead."""
+
+
+_TROUBLES = (NotSeen, Refused, RuntimeError, TimeoutError, aiohttp.ClientError)  # of o8, Docker and the registry
 
 
 class Story:
@@ -53,7 +58,7 @@ class Story:
             self._screen.title(f"{number}. {name}")
             try:
                 seen.append(Seen(name, True, await act()))
-            except (NotSeen, Refused, TimeoutError) as trouble:
+            except _TROUBLES as trouble:
                 what, *log = str(trouble).splitlines() or ["no answer in time"]
                 self._screen.quote("\n".join(log))
                 seen.append(Seen(name, False, what))

@@ -14,7 +14,7 @@ from lab.load import Mix
 from lab.private_engine import PrivateEngine
 from lab.tenant import Tenant
 
-QUIET: dict[str, Any] = {"follow": {"auto_deploy": "off"}, "drain_timeout": 4}  # only what a test asks for; no long drain
+QUIET: dict[str, Any] = {"follow": {"auto_deploy": "off"}, "drain_timeout": 4}  # only what a test asks for, and soon
 VISITORS = Mix(get=2, post=1, slow=1, fresh=1, websocket=1)
 
 

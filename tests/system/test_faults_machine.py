@@ -15,7 +15,6 @@ import docker
 import pytest
 
 from lab.house import House, house
-from lab.images import busybox_image
 from lab.private_engine import PrivateEngine, private_engine
 from lab.system_nginx import system_nginx
 from lab.tenant import Tenant
@@ -35,7 +34,7 @@ async def test_a_site_that_nginx_refuses_changes_nothing(tenant: MakeTenant) -> 
     assert_failed(failed, "nginx", "/nowhere/chain.pem", "")
     assert failed["steps"][-1]["state"] == "switching"
     assert _site(web).read_text() == before
-    await web.apply()
+    await web.apply(site={})
     await web.release(GOOD)
 
 
@@ -51,7 +50,7 @@ async def test_a_broken_file_of_somebody_else_is_named_and_not_touched(engine_ho
                 failed = await _configured(web, domains=[web.host, f"www.{web.host}"])
             assert_failed(failed, "foreign_breakage", f"{theirs}, line 1", "left alone")
             assert theirs.read_text() == BROKEN
-            await web.apply()
+            await web.apply(domains=[web.host])
             await web.release("0002")  # a switch is the flag alone, so their file does not hinder it
             theirs.unlink()
             await web.serves((await web.apply(domains=[web.host, f"www.{web.host}"]))["deployment"]["id"])
@@ -69,7 +68,7 @@ async def test_a_broken_file_among_our_sites_is_named_and_not_touched(tenant: Ma
         assert theirs.read_text() == BROKEN
     finally:
         theirs.unlink()
-    await web.apply()
+    await web.apply(domains=[web.host])
     await web.release(GOOD)
 
 
@@ -82,7 +81,7 @@ async def test_a_port_that_another_program_holds_fails_the_change_and_the_old_si
             failed = await _configured(web, host_port=port)
         assert_failed(failed, "not_live", port, "end it, or choose another host_port")
         assert _site(web).read_text() == before
-    await web.apply()
+    await web.apply(host_port="")
     await web.release(GOOD)
 
 
@@ -127,8 +126,7 @@ async def test_a_disk_that_fills_up_during_the_pull_fails_the_deployment(tmp_pat
             await web.apply(watch=0, follow={"auto_deploy": "off"})
             await web.make("0001")
             await web.serves((await home.deploy("web"))["id"])
-            made = await asyncio.to_thread(busybox_image, home.engine_host, web.image, "0002", ballast=60_000_000)
-            await web.only_in_registry(made)
+            await web.make_large("0002", 60_000_000)
             async with _looks(web) as seen, _full_disk(engine):
                 failed = await home.ended((await home.deploy("web"))["id"])
             assert_failed(failed, "disk_full", "no space left on device", "docker system df")

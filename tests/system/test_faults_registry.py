@@ -9,10 +9,9 @@ import pytest
 
 from lab import push
 from lab.house import House, house
-from lab.images import Image, busybox_image
-from lab.registry import PASSWORD, USER
+from lab.images import Image
+from lab.registry import PASSWORD
 from lab.registry_proxy import Manners, RegistryProxy, Spoilt, registry_proxy
-from lab.tenant import Tenant
 from tests.system.checks import assert_failed, unharmed
 from tests.system.conftest import MakeTenant, move_in
 
@@ -73,7 +72,7 @@ async def test_an_image_for_another_platform_is_refused(tenant: MakeTenant) -> N
 
 async def test_an_image_that_arrives_damaged_is_refused(tenant: MakeTenant, registry: RegistryProxy) -> None:
     web = await tenant()
-    image = await _new_layer(web)
+    image = await web.make_large("0002")
     async with unharmed(web):
         registry.behave(web.repository, Manners(is_corrupt=True))
         failed = await web.house.ended(await web.accepted(image))
@@ -85,7 +84,7 @@ async def test_a_connection_that_is_cut_during_the_pull_fails_the_deployment(
     tenant: MakeTenant, registry: RegistryProxy
 ) -> None:
     web = await tenant()
-    image = await _new_layer(web)
+    image = await web.make_large("0002")
     async with unharmed(web):
         registry.behave(web.repository, Manners(bytes_per_s=100_000))
         deployment = await web.accepted(image)
@@ -118,11 +117,3 @@ async def _fails_patiently(home: House, proxy: RegistryProxy, status: int, expec
     proxy.heal(web.repository)
     await web.release("0003")
 
-
-async def _new_layer(web: Tenant) -> Image:
-    """A release whose layer the engine has never seen, so that it really travels."""
-    made = await asyncio.to_thread(
-        busybox_image, web.house.engine_host, web.house.registry.image(web.repository), "0002",
-        ballast=2_000_000, account=(USER, PASSWORD),
-    )  # fmt: skip
-    return await web.only_in_registry(made)

@@ -1,4 +1,4 @@
-"""SIGKILL at every moment of every step of a deployment: the sites stay up, and the next start ends in a known state."""
+"""SIGKILL at every moment of every step of a deployment: sites stay up, and the next start ends in a known state."""
 
 from __future__ import annotations
 
