@@ -86,7 +86,8 @@ class Follower:
         failure = ""
         for name in delivery.accepted:
             try:
-                await self.look(name, actor=f"delivery:{delivery.id}", delivery=delivery.id)
+                outcome = await self.look(name, actor=f"delivery:{delivery.id}", delivery=delivery.id)
+                _log.info("%s: %s", name, outcome)
             except NotFound:  # the service, or the tag, is gone: nothing to do for this one
                 continue
             except RegistryError as trouble:

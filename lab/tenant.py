@@ -114,6 +114,13 @@ class Tenant:
     async def containers(self) -> list[Container]:
         return await asyncio.to_thread(self._containers)
 
+    async def variables(self) -> set[str]:
+        """`NAME=value` of its running containers, as `docker inspect` shows them."""
+        client = docker.APIClient(self.house.engine_host)
+        running = [client.inspect_container(c.id) for c in await self.containers() if c.state == "running"]
+        client.close()
+        return {variable for found in running for variable in found["Config"]["Env"]}
+
     async def by_hand(self, verb: str, **options: Any) -> None:
         """What somebody does to its running containers beside o8: `kill`, `stop`, `remove_container` of docker-py."""
         running = [c.id for c in await self.containers() if c.state == "running"]

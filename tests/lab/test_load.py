@@ -36,9 +36,9 @@ def _talkative_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
         (PLAIN, wrongs.cut_in_body, "body cut (91 of 94 bytes)"),
         (PLAIN, wrongs.bad_gateway, "status 502"),
         (PLAIN, wrongs.somebody_else, "not the application's answer: b'<h1>Welcome to nginx!'"),
-        (KEPT, wrongs.silence, "no answer within 0.1 s"),
+        (KEPT, wrongs.silence, "no answer within 0.5 s"),
         (POSTS, wrongs.wrong_digest, "wrong digest"),
-        (SOCKETS, wrongs.silence, "no answer within 0.1 s"),
+        (SOCKETS, wrongs.silence, "no answer within 0.5 s"),
         (SOCKETS, wrongs.reset, "connection reset"),
         (SOCKETS, wrongs.hang_up, "closed without a goodbye (0 of 2 bytes)"),
         (SOCKETS, wrongs.wrong_message, "wrong message"),
@@ -49,9 +49,10 @@ async def test_each_wronged_request_is_counted_once_with_its_reason(
     mix: Mix, wrong: Wrong, reason: str
 ) -> None:
     async with careless(wrong) as site:
-        load = Load(site.target, mix, timeout_s=0.1)
+        # Only silence needs to be waited for: on a busy machine, a short limit would be a second wrong.
+        load = Load(site.target, mix, timeout_s=0.5 if wrong is wrongs.silence else 10)
         load.start()
-        await until(lambda: _is(site.wronged >= 12))
+        await until(lambda: _is(site.wronged >= 6))
         report = await load.stop()
     assert (report.requests, report.failed) == (site.requests, site.wronged)
     assert {failure.reason for failure in report.failures} == {reason}
@@ -98,7 +99,8 @@ async def test_nobody_there_is_a_failure_each_time() -> None:
     assert set(report.reasons) == {f"{kind}: connection refused" for kind in Mix._fields}
 
 
-async def test_no_request_is_lost_on_an_honest_site() -> None:
+async def test_no_request_is_lost_on_an_honest_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(workers.KINDS, "slow", workers.Kind(path="/slow?s=0.2", is_paced=False))
     async with app("7") as site:
         await site.listens()
         load = Load(site.target, Mix(2, 2, 1, 2, 2), rate=400)
@@ -107,7 +109,7 @@ async def test_no_request_is_lost_on_an_honest_site() -> None:
         report = await load.stop()
     assert report.failed == 0, report
     assert set(report.by_kind) == set(Mix._fields)
-    assert report.by_kind["slow"].longest_s > 2
+    assert report.by_kind["slow"].longest_s > 0.2
     answers = report.requests - report.by_kind["websocket"].requests
     assert {version: seen.answers for version, seen in report.versions.items()} == {"7": answers}
 

@@ -47,15 +47,15 @@ async def frozen(engine: PrivateEngine) -> None:
 @pytest.mark.parametrize("death", [killed, stopped, frozen], ids=lambda death: death.__name__)
 async def test_a_deployment_converges_after_the_daemon(death: Death, state: str) -> None:
     async with at_work() as (tenant, engine):
-        await tenant.make("0002", fault="listens_after=2", ballast=20 << 20)
+        newer = await make_slow(tenant, state)
         id = (await tenant.house.deploy(tenant.name))["id"]
-        await tenant.house.reached(id, [state])
+        await tenant.house.reached(id, STATES[STATES.index(state):])
         await death(engine)
         ended = await tenant.house.ended(id, CONVERGED_S)
         assert ended["state"] in ("succeeded", "failed"), ended
         assert ended["state"] == "succeeded" or ended["error"]
         await until_agreed(tenant, CONVERGED_S)
-        await serves(tenant, "0002" if ended["state"] == "succeeded" else "0001")
+        await serves(tenant, newer if ended["state"] == "succeeded" else "0001")
         assert_o8_lives(tenant)
 
 
@@ -109,9 +109,18 @@ async def at_work() -> AsyncIterator[tuple[Tenant, PrivateEngine]]:
     with private_engine() as engine:
         async with a_tenant(engine) as tenant:
             await tenant.house.start()
-            await tenant.apply(**QUIET, watch=4)
+            await tenant.apply(**QUIET, watch=4, health={"path": "/", "within": 20})
             await release(tenant, "0001")
             yield tenant, engine
+
+
+async def make_slow(tenant: Tenant, state: str) -> str:
+    """Pushes a release that stays in `state` for a while; returns the version it will say."""
+    if state == "pulling":
+        await tenant.make_large("0002", 64 << 20)
+        return ""
+    await tenant.make("0002", fault="listens_after=2")
+    return "0002"
 
 
 async def power_cut(tenant: Tenant, engine: PrivateEngine) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lab.github import Answer
 from lab.house import ENDINGS, Refused
 from lab.registry_proxy import Manners, RegistryProxy, Spoilt
 from lab.tenant import Tenant
@@ -15,7 +16,7 @@ from tests.system.conftest import MakeTenant
 
 pytestmark = [pytest.mark.parts, pytest.mark.asyncio(loop_scope="module")]
 AT_WORK = ("resolving", "pulling", "starting", "checking", "switching")
-SLOW = {"path": "/health", "within": 5}
+SLOW = {"path": "/health", "within": 3}
 
 
 async def test_the_newest_of_several_waiting_pushes_wins(tenant: MakeTenant) -> None:
@@ -194,18 +195,18 @@ async def test_deploying_what_is_live_already_is_unchanged(tenant: MakeTenant) -
 async def test_policy_semver_follows_its_range(tenant: MakeTenant) -> None:
     web = await tenant("1.0.0", follow={"policy": "semver", "range": ">=1.0.0 <2.0.0"})
     await web.release("1.10.0")
-    for tag, reason in {"1.9.0": "not newer", "2.0.0": "outside the range", "1.11.0-rc.1": "pre-release"}.items():
-        answer = await web.announce(await web.make(tag))
-        assert (answer.status, reason in answer.body["ignored"][0]) == (200, True), answer
-    assert await web.version() == "1.10.0"
+    older = await web.announce(await web.make("1.9.0"))
+    assert "1.9.0 is not newer than 1.10.0" in older.body["ignored"][0]
+    for tag in ("2.0.0", "1.11.0-rc.1"):
+        await _looked_up(web, await web.announce(await web.make(tag)))
+    assert [d["tag"] for d in await web.deployments()] == ["1.10.0", "1.0.0"]
 
 
 async def test_policy_regex_follows_the_newest_push(tenant: MakeTenant) -> None:
     web = await tenant("main-fffffff", follow={"policy": "regex", "pattern": "main-[0-9a-f]{7}"})
     await web.release("main-0000001")
-    answer = await web.announce(await web.make("feature-0000002"))
-    assert "does not match the pattern" in answer.body["ignored"][0]
-    assert await web.version() == "main-0000001"
+    await _looked_up(web, await web.announce(await web.make("feature-0000002")))
+    assert [d["tag"] for d in await web.deployments()] == ["main-0000001", "main-fffffff"]
 
 
 async def test_policy_tag_deploys_each_new_image_of_the_moving_tag(tenant: MakeTenant) -> None:
@@ -214,11 +215,21 @@ async def test_policy_tag_deploys_each_new_image_of_the_moving_tag(tenant: MakeT
     await web.serves(await web.accepted(moved))
     assert await web.version() == "second"
     same = await web.announce(moved, event="registry_package")
-    assert "live already" in same.body["ignored"][0]
+    assert (same.status, "already" in same.body["ignored"][0]) == (200, True)
 
 
 async def _of(web: Tenant, deployment: int) -> dict[str, Any]:
     return dict(await web.house.get(f"/deployments/{deployment}"))
+
+
+async def _looked_up(web: Tenant, answer: Answer) -> None:
+    """A tag that is not followed may have come with one that is: o8 has looked, which takes a moment."""
+    assert answer.status == 202
+
+    async def is_processed() -> bool:
+        return (await web.house.get(f"/deliveries/{answer.body['delivery']}"))["processed_at"] is not None
+
+    await web.house.until(is_processed)
 
 
 def _let_a_minute_pass(web: Tenant) -> None:
