@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot import environment
+from bot.configuration import Configuration
 from bot.engines import Credentials, Engine, Replica, Workload
 from bot.errors import CandidateFailed, EngineError, EngineUnavailable, O8Error, PullFailed
 from bot.health import Prober
-from bot.models import Deployment, Kind, other
+from bot.models import Deployment, Kind, Slot, other
 from bot.run import Run, wait_for
 from bot.store import Store
 
@@ -103,6 +104,11 @@ class Candidates:
             except EngineUnavailable:  # both releases share that trouble, so there is nothing to return to
                 await self.when_engine_answers()
                 continue
+            except CandidateFailed:
+                if not await self._went_down_together(run):
+                    raise
+                await self._engine.resume(run.name, run.here)
+                continue
             misses = misses + 1 if trouble else 0
             if misses >= MISSES:
                 raise await self._failed(run, f"Failed {MISSES} probes in a row: {trouble}.")
@@ -128,6 +134,13 @@ class Candidates:
         """The old release runs (again) in the other slot."""
         await self._engine.settle(run.name, other(run.here), live.configuration.restart)
         await self._engine.resume(run.name, other(run.here))
+
+    async def when_back(self, run: Run, live: Deployment) -> None:
+        """The old release, brought back, answers; or it takes too long, then visitors get what there is."""
+        give_up, delay = time.monotonic() + live.configuration.health.within, FIRST_PROBE_S
+        while await self._unready(run, other(run.here), live.configuration) and time.monotonic() < give_up:
+            await asyncio.sleep(delay)
+            delay = min(delay * 1.5, SLOWEST_PROBE_S)
 
     async def stop(self, run: Run) -> None:
         """Stops the candidate, gently."""
@@ -158,14 +171,24 @@ class Candidates:
                 raise await self._failed(run, death, replica)
         if len(replicas) < configuration.replicas:
             raise await self._failed(run, f"Only {len(replicas)} of {configuration.replicas} replicas are there.")
+        return await self._unready(run, run.here, configuration)
+
+    async def _unready(self, run: Run, slot: Slot, configuration: Configuration) -> str:
+        """What the health check says against the replicas in `slot`; empty when all pass."""
         if configuration.health.kind == "image":
+            replicas = [r for r in await self._engine.observe(run.name) if r.slot == slot]
             return next((f"{r.name} is {_in_words(r.health)}" for r in replicas if r.health != "healthy"), "")
         host = configuration.domains[0] if configuration.domains else self._default_host(run.name)
-        addresses = self._engine.addresses(
-            run.service.block, run.here, configuration.replicas, configuration.port
-        )
+        addresses = self._engine.addresses(run.service.block, slot, configuration.replicas, configuration.port)
         answers = await asyncio.gather(*(self._prober.probe(a, configuration.health, host) for a in addresses))
         return next((answer for answer in answers if answer), "")
+
+    async def _went_down_together(self, run: Run) -> bool:
+        """Whether the release before, which ran beside it, is down too: then the engine was restarted."""
+        if run.live is None or run.deployment.configuration.strategy == "recreate":
+            return False
+        old = [r for r in await self._engine.observe(run.name) if r.slot != run.here]
+        return bool(old) and all(r.state != "running" for r in old)
 
     def _default_host(self, service: str) -> str:
         return f"{service}.{self._base_domain}" if self._base_domain else ""

@@ -122,6 +122,7 @@ class Deployer:
         await self._candidates.clear(run)
         if _recreates(run) and run.live and not run.service.is_stopped:
             await self._candidates.bring_back(run, run.live)
+            await self._candidates.when_back(run, run.live)
             await self._traffic.open(run)
 
     async def _give_back(self, run: Run, live: Deployment) -> None:
@@ -130,6 +131,7 @@ class Deployer:
             await self._traffic.close(run)
             await self._candidates.stop(run)
             await self._candidates.bring_back(run, live)
+            await self._candidates.when_back(run, live)
         await self._traffic.give_back(run)
         await self._candidates.bring_back(run, live)
         await self._traffic.open(run)

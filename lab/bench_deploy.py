@@ -19,7 +19,7 @@ import docker
 
 from lab import github, results
 from lab.house import House, house
-from lab.images import Image, busybox_image, forget
+from lab.images import Image, at_address, busybox_image, forget
 from lab.registry import PASSWORD, USER
 
 SERVICE = f"bench{os.getpid()}"  # container names are one space for all that use this engine
@@ -89,9 +89,7 @@ def _run(client: docker.APIClient, home: House, image: Image, address: str) -> s
     container: str = client.create_container(
         name,
         host_config=client.create_host_config(network_mode=network),
-        networking_config=client.create_networking_config(
-            {network: client.create_endpoint_config(ipv4_address=address)}
-        ),
+        networking_config=at_address(client, network, address),
     )["Id"]
     client.start(container)
     return container

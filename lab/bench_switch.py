@@ -20,7 +20,7 @@ import docker
 from lab import github, results
 from lab.app.image import app_image
 from lab.house import House, house
-from lab.images import Image
+from lab.images import Image, at_address
 from lab.load import LoadProcess, Mix, Report, Target
 from lab.registry import PASSWORD, USER
 from lab.system_nginx import SystemNginx, system_nginx
@@ -114,9 +114,7 @@ async def _run(client: docker.APIClient, home: House, image: Image, address: str
         container: str = client.create_container(
             f"{image.image}:{image.tag}",
             host_config=client.create_host_config(network_mode=network),
-            networking_config=client.create_networking_config(
-                {network: client.create_endpoint_config(ipv4_address=address)}
-            ),
+            networking_config=at_address(client, network, address),
         )["Id"]
         client.start(container)
         return container

@@ -71,7 +71,7 @@ class House:
     async def start(self, command: Sequence[str] = SERVE) -> Self:
         """Starts o8 and waits until it answers on its socket."""
         with (self.folder / "o8.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: ASYNC220  (returns at once, and is waited for by signals)
                 (*self._inside, *command), env=os.environ | self.environ, cwd=Path(__file__).parent.parent,
                 stdout=log, stderr=log,
             )  # fmt: skip

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import docker
 
@@ -64,9 +64,15 @@ def busybox_image(
     client = docker.APIClient(host)
     try:
         client.import_image_from_data(_root(ballast), repository=image, tag=tag, changes=lines)
-        return Image(image, tag, _push(client, image, tag, account))
+        return Image(image, tag, push(client, image, tag, account))
     finally:
         client.close()
+
+
+def at_address(client: docker.APIClient, network: str, address: str) -> Any:
+    """docker-py's network settings for a container with a fixed address."""
+    endpoint: Any = {network: client.create_endpoint_config(ipv4_address=address)}
+    return client.create_networking_config(endpoint)
 
 
 def forget(host: str, image: Image) -> None:
@@ -95,7 +101,7 @@ def remove_repository(host: str, image: str) -> None:
     client.close()
 
 
-def _push(client: docker.APIClient, image: str, tag: str, account: tuple[str, str]) -> str:
+def push(client: docker.APIClient, image: str, tag: str, account: tuple[str, str]) -> str:
     auth = {"username": account[0], "password": account[1]} if account[0] else {}
     for line in client.push(image, tag=tag, stream=True, decode=True, auth_config=auth):
         if "error" in line:

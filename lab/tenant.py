@@ -114,12 +114,29 @@ class Tenant:
     async def containers(self) -> list[Container]:
         return await asyncio.to_thread(self._containers)
 
+    async def slot(self) -> str:
+        """Where the release that serves is."""
+        return str((await self.house.get(f"/deployments/{(await self.shown())['live']}"))["slot"])
+
+    async def serving(self) -> list[Container]:
+        """The containers that visitors reach."""
+        slot = await self.slot()
+        return [c for c in await self.containers() if c.slot == slot]
+
     async def variables(self) -> set[str]:
-        """`NAME=value` of its running containers, as `docker inspect` shows them."""
+        """`NAME=value` of the containers that serve."""
+        return {variable for found in await self.inspected() for variable in found["Config"]["Env"]}
+
+    async def started_at(self) -> list[str]:
+        """When the containers that serve were started."""
+        return [str(found["State"]["StartedAt"]) for found in await self.inspected()]
+
+    async def inspected(self) -> list[dict[str, Any]]:
+        """`docker inspect` of the containers that serve."""
         client = docker.APIClient(self.house.engine_host)
-        running = [client.inspect_container(c.id) for c in await self.containers() if c.state == "running"]
+        found = [client.inspect_container(c.id) for c in await self.serving()]
         client.close()
-        return {variable for found in running for variable in found["Config"]["Env"]}
+        return found
 
     async def by_hand(self, verb: str, **options: Any) -> None:
         """What somebody does to its running containers beside o8: `kill`, `stop`, `remove_container` of docker-py."""

@@ -58,7 +58,7 @@ def test_the_examples_of_service_files_are_right() -> None:
 def expected_transitions() -> set[tuple[str, str]]:
     """Every change of state that the code makes, by who makes it."""
     steps = (*BRING_UP, *SETTLE)
-    made = {
+    made: dict[str, set[tuple[str, str]]] = {
         "Store.want": {(BEFORE, state) for state in (State.WAITING, State.QUEUED, State.HELD)}
         | {(State.WAITING, State.SUPERSEDED), (State.QUEUED, State.SUPERSEDED)},
         "Store.approve": {(State.WAITING, State.QUEUED)},

@@ -128,4 +128,4 @@ def test_the_folder_of_the_original_is_used_when_it_is_there(tmp_path: Path) -> 
 
 def test_settings_do_not_change(no_dotenv: Path) -> None:
     with pytest.raises(Exception, match="frozen"):
-        load({}, no_dotenv).port = 1
+        load({}, no_dotenv).port = 1  # type: ignore[misc]

@@ -11,7 +11,7 @@ import functools
 import os
 import sqlite3
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,7 +90,7 @@ class Connection:
         return _commit(find_or_make, self._writing)
 
 
-def question(method: Callable[Concatenate[S, Database, P], T]) -> Callable[Concatenate[S, P], Awaitable[T]]:
+def question(method: Callable[Concatenate[S, Database, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """Makes a method over `(self, db, ...)` an awaitable one over `(self, ...)` that only reads."""
 
     @functools.wraps(method)
@@ -100,7 +100,7 @@ def question(method: Callable[Concatenate[S, Database, P], T]) -> Callable[Conca
     return ask
 
 
-def change(method: Callable[Concatenate[S, Database, P], T]) -> Callable[Concatenate[S, P], Awaitable[T]]:
+def change(method: Callable[Concatenate[S, Database, P], T]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """Makes a method over `(self, db, ...)` an awaitable one over `(self, ...)` that is one transaction."""
 
     @functools.wraps(method)

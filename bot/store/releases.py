@@ -27,12 +27,18 @@ class Releases(Connection):
 
     @question
     def spare_images(self, db: Database, name: str) -> tuple[tuple[str, str], ...]:
-        """Images that o8 pulled for a service and that no kept release (of any service) or open deployment needs."""
+        """Images that o8 pulled for a service and that nothing needs: no kept release (of any service), no open
+        deployment, no live one, and not the one before it, whose replicas are kept in the other slot.
+        """
         users = "SELECT DISTINCT service FROM deployments WHERE image IN (SELECT image FROM images WHERE service = ?)"
         services = select_services(db, f"SELECT * FROM services WHERE name IN ({users})", [name])  # noqa: S608
         kept = {r.digest for service in services for r in releases(db, service)[: service.configuration.keep_releases]}
-        open_ = f"SELECT digest FROM deployments WHERE state NOT IN ({ENDED}) OR id IN (SELECT live FROM services)"  # noqa: S608
-        kept |= {row["digest"] for row in rows(db, open_)}
+        live = "SELECT live FROM services"
+        in_use = (
+            f"SELECT digest FROM deployments WHERE state NOT IN ({ENDED}) OR id IN ({live})"  # noqa: S608
+            f" OR id IN (SELECT previous FROM deployments WHERE id IN ({live}))"
+        )
+        kept |= {row["digest"] for row in rows(db, in_use)}
         found = rows(db, "SELECT image, digest FROM images WHERE service = ?", [name])
         return tuple((row["image"], row["digest"]) for row in found if row["digest"] not in kept)
 

@@ -19,7 +19,7 @@ import docker
 
 import lab
 from lab.app.faults import read_fault
-from lab.images import MADE_HERE, Image, _push
+from lab.images import MADE_HERE, Image, push
 
 PYTHON = Path("/usr/bin/python3")
 BASE = "o8-lab-python"
@@ -45,7 +45,7 @@ def app_image(
     client = docker.APIClient(host, timeout=120)
     try:
         _build(client, _base(client), f"{image}:{tag}", version, fault)
-        return Image(image, tag, _push(client, image, tag, account))
+        return Image(image, tag, push(client, image, tag, account))
     finally:
         client.close()
 

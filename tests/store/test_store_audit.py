@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from sqlite_utils import Database
@@ -69,12 +70,16 @@ async def test_every_tampering_is_seen(store: Store, tamper: Callable[[Database,
     """Each kind at every place, 20 times with other dice; the database is put back in between."""
     await fill(store)
     dice = random.Random(8)
+
+    def at(id: int) -> Callable[[Database], None]:
+        return lambda db: tamper(db, id, dice)
+
     for id in list(range(1, ENTRIES + 1)) * 20:
         await store.write(lambda db: db.execute("CREATE TEMP TABLE kept AS SELECT * FROM audit"))
-        await store.write(lambda db, id=id: tamper(db, id, dice))
+        await store.write(at(id))
         assert await store.verify_audit() is not None, f"{tamper.__name__} of {id} was not seen"
         for statement in ("DELETE FROM audit", "INSERT INTO audit SELECT * FROM kept", "DROP TABLE kept"):
-            await store.write(lambda db, statement=statement: db.execute(statement))
+            await store.write(partial(Database.execute, sql=statement))
         assert await store.verify_audit() is None
 
 

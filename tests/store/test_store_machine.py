@@ -47,7 +47,7 @@ class Queue(RuleBasedStateMachine):
         self.wait(self.ledger.store.write(watch_changes_of_state))
 
     def wait(self, work: Awaitable[T]) -> T:
-        return self.loop.run_until_complete(work)  # type: ignore[arg-type]
+        return self.loop.run_until_complete(work)
 
     def teardown(self) -> None:
         self.wait(self.ledger.store.close())

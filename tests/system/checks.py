@@ -16,7 +16,7 @@ async def unharmed(tenant: Tenant, release: str = "0001", *, good: bool = True) 
     """Visitors notice nothing of the block and get `release` throughout, nothing is left of a candidate; `good`:
     afterwards a good release takes over, so that what failed was not the way there.
     """
-    slot = await serving_slot(tenant)
+    slot = await tenant.slot()
     async with tenant.visitors() as report:
         yield
     assert report.failed == 0, str(report)
@@ -25,12 +25,6 @@ async def unharmed(tenant: Tenant, release: str = "0001", *, good: bool = True) 
     if good:
         await tenant.release(GOOD)
         assert await tenant.version() == GOOD
-
-
-async def serving_slot(tenant: Tenant) -> str:
-    """As the service's live deployment has it."""
-    live = (await tenant.shown())["live"]
-    return str((await tenant.house.get(f"/deployments/{live}"))["slot"])
 
 
 def assert_failed(deployment: dict[str, Any], code: str, cause: str, next_step: str = "o8 deployments") -> None:

@@ -10,7 +10,7 @@ import aiohttp
 import docker
 import pytest
 
-from lab.load import Load, Mix, Target
+from lab.load import Load, Target
 from lab.tenant import VISITORS, Tenant
 from tests.system.checks import GOOD
 from tests.system.conftest import MakeTenant
@@ -27,7 +27,7 @@ async def test_a_restart_renews_the_containers_without_losing_a_request(tenant: 
         await web.house.ended((await web.house.deploy(web.name, kind="restart"))["id"])
     assert report.failed == 0, str(report)
     assert list(report.versions) == ["0001"]
-    assert {c.id for c in await web.containers() if c.state == "running"}.isdisjoint({c.id for c in before})
+    assert {c.id for c in await web.serving()}.isdisjoint({c.id for c in before})
 
 
 async def test_a_stopped_service_shows_a_page_and_starts_again(tenant: MakeTenant) -> None:
@@ -156,8 +156,8 @@ def _free_port() -> int:
 
 
 async def _in_container(web: Tenant, code: str) -> str:
-    """What a line of Python prints in the container that runs."""
-    return await asyncio.to_thread(_execute, web, next(c.id for c in await web.containers() if c.state == "running"), code)
+    """What a line of Python prints in the container that serves."""
+    return await asyncio.to_thread(_execute, web, (await web.serving())[0].id, code)
 
 
 def _execute(web: Tenant, container: str, code: str) -> str:

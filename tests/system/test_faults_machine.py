@@ -15,6 +15,7 @@ import docker
 import pytest
 
 from lab.house import House, house
+from lab.images import at_address
 from lab.private_engine import PrivateEngine, private_engine
 from lab.system_nginx import system_nginx
 from lab.tenant import Tenant
@@ -41,7 +42,7 @@ async def test_a_site_that_nginx_refuses_changes_nothing(tenant: MakeTenant) -> 
 async def test_a_broken_file_of_somebody_else_is_named_and_not_touched(engine_host: str, tmp_path: Path) -> None:
     with system_nginx(tmp_path) as nginx:
         settings = {name.upper(): str(value) for name, value in nginx.settings().items()}
-        async with house(**settings) as home:
+        async with house(None, **settings) as home:
             await home.start()
             web = await move_in(home)
             theirs = nginx.others / "theirs.conf"
@@ -158,8 +159,7 @@ async def _foreign(web: Tenant, *, name: str | None = None, address: str = "") -
     client = docker.APIClient(web.house.engine_host)
     place: Mapping[str, Any] = {}
     if address:
-        endpoint = client.create_endpoint_config(ipv4_address=address)
-        place = client.create_networking_config({web.house.environ["O8_NETWORK"]: endpoint})
+        place = at_address(client, web.house.environ["O8_NETWORK"], address)
     sleep = ["/usr/bin/python3", "-S", "-c", "import time; time.sleep(600)"]
     image = (await web.containers())[0].image
     container = client.create_container(image, sleep, name=name, networking_config=place or None)
