@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +25,7 @@ START_LIMIT_S = 60.0
 FIRST_PROBE_S, SLOWEST_PROBE_S = 0.02, 1.0
 PASSES = 2  # in a row
 MISSES = 3  # in a row, while watched
-ENGINE_LIMIT_S = 300.0
+ENGINE_LIMIT_S, ENGINE_PAUSE_S = 300.0, 0.5
 LOG_LINES, LOG_BYTES = 200, 64 * 1024
 
 _log = logging.getLogger(__name__)
@@ -101,14 +103,9 @@ class Candidates:
                 return {"is_cut_short": True}
             try:
                 trouble = await self._trouble(run)
-            except EngineUnavailable:  # both releases share that trouble, so there is nothing to return to
-                await self.when_engine_answers()
-                continue
-            except CandidateFailed:
-                if not await self._went_down_together(run):
-                    raise
-                await self._engine.resume(run.name, run.here)
-                continue
+            except EngineError:  # both releases share that trouble, so there is nothing to return to
+                await self.with_engine(lambda: self._outlive(run))
+                trouble = ""
             misses = misses + 1 if trouble else 0
             if misses >= MISSES:
                 raise await self._failed(run, f"Failed {MISSES} probes in a row: {trouble}.")
@@ -152,22 +149,42 @@ class Candidates:
 
     async def when_engine_answers(self) -> None:
         """Waits for the engine, at most five minutes; then raises `EngineUnavailable`."""
+        await self.with_engine(self._engine.facts)
+
+    async def with_engine(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Does `work`, which is safe to repeat, until the engine does not go away meanwhile; gives up as above."""
         give_up = time.monotonic() + ENGINE_LIMIT_S
         while True:
             try:
-                await self._engine.facts()
+                await work()
                 return
             except EngineUnavailable:
                 if time.monotonic() > give_up:
                     raise
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(ENGINE_PAUSE_S)
+
+    async def _outlive(self, run: Run) -> None:
+        """The engine went away and perhaps took both releases along: they run again, and the new one is healthy."""
+        try:
+            if _runs_beside(run):
+                await self._engine.resume(run.name, other(run.here))
+            await self._engine.resume(run.name, run.here)
+        except EngineError as refusal:  # they ran before, so it is still going away
+            raise EngineUnavailable(refusal.message, refusal.next_step) from refusal
+        await self.check(run)
 
     async def _trouble(self, run: Run) -> str:
-        """Why the replicas may not serve; empty when all may. Raises `CandidateFailed` when one is dead."""
+        """Why the replicas may not serve; empty when all may. Raises `CandidateFailed` when one is dead.
+
+        `EngineUnavailable` when the engine has died, even if it was so quick that only its victims show it.
+        """
         configuration = run.deployment.configuration
-        replicas = [r for r in await self._engine.observe(run.name) if r.slot == run.here]
+        found = await self._engine.observe(run.name)
+        replicas = [r for r in found if r.slot == run.here]
         for replica in replicas:
             if death := _death(replica):
+                if _has_taken_all(run, found):
+                    raise EngineUnavailable(f"Docker was restarted and took all containers of {run.name} along.")
                 raise await self._failed(run, death, replica)
         if len(replicas) < configuration.replicas:
             raise await self._failed(run, f"Only {len(replicas)} of {configuration.replicas} replicas are there.")
@@ -183,13 +200,6 @@ class Candidates:
         answers = await asyncio.gather(*(self._prober.probe(a, configuration.health, host) for a in addresses))
         return next((answer for answer in answers if answer), "")
 
-    async def _went_down_together(self, run: Run) -> bool:
-        """Whether the release before, which ran beside it, is down too: then the engine was restarted."""
-        if run.live is None or run.deployment.configuration.strategy == "recreate":
-            return False
-        old = [r for r in await self._engine.observe(run.name) if r.slot != run.here]
-        return bool(old) and all(r.state != "running" for r in old)
-
     def _default_host(self, service: str) -> str:
         return f"{service}.{self._base_domain}" if self._base_domain else ""
 
@@ -201,13 +211,18 @@ class Candidates:
         )  # fmt: skip
 
     async def _last_lines(self, run: Run) -> str:
-        """Last lines of the candidate, secrets masked; a note instead when the engine cannot give them."""
+        """Last lines of the candidate, secrets masked; a note instead when the engine cannot give them.
+
+        Raises `EngineUnavailable`: the engine that is ending ends its containers, and that is no fault of theirs.
+        """
         lines: list[bytes] = []
         try:
             for replica in await self._engine.observe(run.name):
                 if replica.slot == run.here:
                     log = self._engine.log(replica.id, tail=LOG_LINES, since=None, follow=False, timestamps=False)
                     lines += [line async for line in log]
+        except EngineUnavailable:
+            raise
         except EngineError as trouble:
             lines.append(f"(no more lines: {trouble.message})".encode())
         text = b"\n".join(line.rstrip(b"\r\n") for line in lines[-LOG_LINES:])[-LOG_BYTES:]
@@ -238,6 +253,18 @@ def _death(replica: Replica) -> str:
     if replica.restarts or replica.state == "restarting":
         return f"{replica.name} exited and was restarted by Docker."
     return ""
+
+
+def _runs_beside(run: Run) -> bool:
+    """Whether the old release runs while the new one is checked and watched."""
+    return run.live is not None and run.deployment.configuration.strategy != "recreate" and not run.service.is_stopped
+
+
+def _has_taken_all(run: Run, found: Sequence[Replica]) -> bool:
+    """Whether the old release, which the engine keeps running, is down too: only the end of the engine does that."""
+    old = [replica for replica in found if replica.slot != run.here]
+    is_kept_up = run.live is not None and run.live.configuration.restart in ("always", "unless-stopped")
+    return is_kept_up and _runs_beside(run) and bool(old) and all(r.state in ("exited", "dead") for r in old)
 
 
 def _in_words(health: str) -> str:

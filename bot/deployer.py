@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from bot.candidate import Candidates
@@ -155,7 +154,7 @@ class Deployer:
         """The engine or o8 itself was gone: back to the queue, unless that has happened too often."""
         try:
             await self._candidates.when_engine_answers()
-            await self._with_engine(lambda: self._discard(run))
+            await self._candidates.with_engine(lambda: self._discard(run))
             run.stop_if_cancelled()
         except O8Error as trouble:
             await self._end(run, _ending(trouble), trouble)
@@ -174,7 +173,7 @@ class Deployer:
             return
         live = run.live
         try:
-            await self._with_engine(lambda: self._give_back(run, live))
+            await self._candidates.with_engine(lambda: self._give_back(run, live))
         except O8Error as trouble:
             await self._end(run, State.NEEDS_ATTENTION, O8Error(
                 f"{death.message} Returning to {live.release} failed: {trouble}",
@@ -185,15 +184,6 @@ class Deployer:
             await self._candidates.clear(run)
         except O8Error as trouble:
             _log.warning("%s: removing the returned release is left to the next check: %s", run.name, trouble)
-
-    async def _with_engine(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Does `work`, which is safe to repeat, again when the engine went away meanwhile and is back."""
-        for _ in range(MAX_ATTEMPTS - 1):
-            with suppress(EngineUnavailable):
-                await work()
-                return
-            await self._candidates.when_engine_answers()
-        await work()
 
     async def _end(self, run: Run, ending: State, failure: O8Error | None = None) -> None:
         facts: dict[str, Any] = {}

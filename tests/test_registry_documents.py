@@ -114,6 +114,7 @@ objects = st.dictionaries(keys, json_values | st.dictionaries(keys, json_values)
 documents = objects.map(json.dumps).map(str.encode)
 
 
+@pytest.mark.slow
 @given(documents | st.binary(max_size=99), st.sampled_from([OCI.of_index, OCI.of_manifest, "text/html"]))
 def test_a_hostile_document_is_a_registry_error_and_nothing_else(body: bytes, content_type: str) -> None:
     for read in (lambda: read_manifest(body, content_type, "web:1"), lambda: read_config(body, "web:1")):

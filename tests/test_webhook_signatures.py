@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from bot.webhooks import is_genuine
 from lab import github
 
+pytestmark = pytest.mark.slow
+
 SECRET = b"It's a Secret to Everybody"
 VECTOR = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 BODY = b"Hello, World!"

@@ -320,6 +320,7 @@ PATHS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(sorted(EVENTS)), anything)
 @example("package", {"package": {"package_version": None}})
@@ -327,6 +328,7 @@ def test_any_json_is_read_or_invalid(event: str, value: Any) -> None:
     _read_or_invalid(event, github.JSON, json.dumps(value).encode(errors="surrogatepass"))
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), anything), min_size=1, max_size=4))
 def test_any_value_in_any_field_is_read_or_ignored(changes: list[tuple[str, Any]]) -> None:

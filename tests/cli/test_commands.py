@@ -6,6 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from bot.models import State, Wanted
 from tests.cli.conftest import Run
 from tests.small_house import House
@@ -90,6 +92,7 @@ async def test_detached_it_returns_at_once(running: House, o8: Run) -> None:
     assert (await running.ended(asked["id"])).state is State.SUCCEEDED
 
 
+@pytest.mark.slow
 async def test_by_default_it_returns_when_the_release_has_switched_and_waits_for_the_ending_when_asked(
     running: House, o8: Run
 ) -> None:

@@ -17,6 +17,8 @@ from lab.waiting import until
 from tests.cli.conftest import start_o8
 from tests.small_house import House
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, int]]:

@@ -17,6 +17,8 @@ from handlers.api import ROUTES
 from handlers.api.routing import Call, Route
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:

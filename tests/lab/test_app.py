@@ -18,6 +18,8 @@ from lab.app.image import app_image
 from lab.registry import LabRegistry
 from tests.lab.programs import App, app
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:

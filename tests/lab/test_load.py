@@ -15,6 +15,8 @@ from tests.lab import careless as wrongs
 from tests.lab.careless import Wrong, careless
 from tests.lab.programs import app
 
+pytestmark = pytest.mark.slow
+
 PLAIN = Mix(get=3, post=3, slow=0, fresh=3, websocket=0)
 KEPT = Mix(get=3, post=3, slow=0, fresh=0, websocket=0)
 POSTS = Mix(get=0, post=3, slow=0, fresh=0, websocket=0)

@@ -78,6 +78,7 @@ def test_every_hostile_string_reaches_the_site() -> None:
     assert VALUES * EXAMPLES >= 10_000
 
 
+@pytest.mark.slow
 @given(st.lists(hostile, min_size=VALUES, max_size=VALUES))
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=SLOW_IS_FINE)
 def test_ten_thousand_hostile_values_never_change_the_structure(strings: list[str]) -> None:
@@ -88,6 +89,7 @@ def test_ten_thousand_hostile_values_never_change_the_structure(strings: list[st
     assert has_expected_shape(text)
 
 
+@pytest.mark.slow
 @given(st.integers(0, VALUES - 1), hostile)
 @settings(max_examples=400, deadline=None, suppress_health_check=SLOW_IS_FINE)
 def test_one_hostile_value_among_harmless_ones_never_changes_the_structure(place: int, string: str) -> None:
@@ -101,6 +103,7 @@ def test_one_hostile_value_among_harmless_ones_never_changes_the_structure(place
     assert "$" not in string
 
 
+@pytest.mark.slow
 @given(st.integers(0, VALUES - 1), hostile.filter(lambda text: text.isascii() and text.isprintable()))
 @settings(max_examples=200, deadline=None, suppress_health_check=SLOW_IS_FINE)
 def test_the_comparison_alone_notices_every_change_of_structure(place: int, string: str) -> None:

@@ -11,6 +11,8 @@ from sqlite_utils import Database
 
 from bot.store import Store
 
+pytestmark = pytest.mark.slow
+
 ENTRIES = 12
 _COLUMNS = ("at", "actor", "action", "subject", "detail", "previous", "hash")
 

@@ -21,6 +21,8 @@ import pytest
 from bot.errors import StoreUnavailable
 from bot.store import Store, connection
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 
 WRITER = """

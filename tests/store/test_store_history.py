@@ -147,7 +147,7 @@ async def test_an_image_that_another_service_may_return_to_is_kept(ledger: Ledge
     """The other service found it on the disk, so only the first one pulled it."""
     await ledger.service("web", keep_releases=1)
     await ledger.service("worker", image=IMAGE)
-    for number in (1, 2):
+    for number in (1, 2, 3):
         await ledger.store.pulled(IMAGE, digest(number), "web")
         await ledger.release(f"000{number}", number, "web")
         await ledger.release(f"000{number}", number, "worker")

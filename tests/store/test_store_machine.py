@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -21,6 +22,8 @@ from bot.models import ENDINGS, Deployment, Kind, State
 from bot.store import Store
 from lab import docs
 from tests.store.ledger import Ledger
+
+pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 SERVICES = ("api", "web")
