@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle torture docs lock clean
+.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle torture rounds docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
@@ -48,7 +48,10 @@ bench-deploy: setup  ## how long from a webhook to a serving release
 bench-idle: setup  ## what o8 costs while nothing happens
 	$(BIN)/python -m lab.bench_idle
 
-torture: setup  ## faults and kills again and again (TIMES=10), until one round fails
+torture: setup  ## deliveries while o8 is killed at its own writes (KILLS=250, about 6 minutes); writes docs/results/
+	$(BIN)/python -m lab.torture --kills $(or $(KILLS),250)
+
+rounds: setup  ## all faults and kills again and again (TIMES=10), until one round fails
 	for round in $$(seq $(or $(TIMES),10)); do \
 		echo "round $$round" && $(BIN)/pytest -q tests/system tests/store/test_store_crashes.py || exit 1; \
 	done

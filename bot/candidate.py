@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +14,7 @@ from bot.engines import Credentials, Engine, Replica, Workload
 from bot.errors import CandidateFailed, EngineError, EngineUnavailable, O8Error, PullFailed
 from bot.health import Prober
 from bot.models import Deployment, Kind, Slot, other
+from bot.outage import has_taken_all, runs_beside, with_engine
 from bot.run import Run, wait_for
 from bot.store import Store
 
@@ -25,7 +24,6 @@ START_LIMIT_S = 60.0
 FIRST_PROBE_S, SLOWEST_PROBE_S = 0.02, 1.0
 PASSES = 2  # in a row
 MISSES = 3  # in a row, while watched
-ENGINE_LIMIT_S, ENGINE_PAUSE_S = 300.0, 0.5
 LOG_LINES, LOG_BYTES = 200, 64 * 1024
 
 _log = logging.getLogger(__name__)
@@ -104,7 +102,7 @@ class Candidates:
             try:
                 trouble = await self._trouble(run)
             except EngineError:  # both releases share that trouble, so there is nothing to return to
-                await self.with_engine(lambda: self._outlive(run))
+                await with_engine(lambda: self._outlive(run))
                 trouble = ""
             misses = misses + 1 if trouble else 0
             if misses >= MISSES:
@@ -149,24 +147,12 @@ class Candidates:
 
     async def when_engine_answers(self) -> None:
         """Waits for the engine, at most five minutes; then raises `EngineUnavailable`."""
-        await self.with_engine(self._engine.facts)
-
-    async def with_engine(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Does `work`, which is safe to repeat, until the engine does not go away meanwhile; gives up as above."""
-        give_up = time.monotonic() + ENGINE_LIMIT_S
-        while True:
-            try:
-                await work()
-                return
-            except EngineUnavailable:
-                if time.monotonic() > give_up:
-                    raise
-                await asyncio.sleep(ENGINE_PAUSE_S)
+        await with_engine(self._engine.facts)
 
     async def _outlive(self, run: Run) -> None:
         """The engine went away and perhaps took both releases along: they run again, and the new one is healthy."""
         try:
-            if _runs_beside(run):
+            if runs_beside(run):
                 await self._engine.resume(run.name, other(run.here))
             await self._engine.resume(run.name, run.here)
         except EngineError as refusal:  # they ran before, so it is still going away
@@ -183,7 +169,7 @@ class Candidates:
         replicas = [r for r in found if r.slot == run.here]
         for replica in replicas:
             if death := _death(replica):
-                if _has_taken_all(run, found):
+                if has_taken_all(run, found):
                     raise EngineUnavailable(f"Docker was restarted and took all containers of {run.name} along.")
                 raise await self._failed(run, death, replica)
         if len(replicas) < configuration.replicas:
@@ -253,18 +239,6 @@ def _death(replica: Replica) -> str:
     if replica.restarts or replica.state == "restarting":
         return f"{replica.name} exited and was restarted by Docker."
     return ""
-
-
-def _runs_beside(run: Run) -> bool:
-    """Whether the old release runs while the new one is checked and watched."""
-    return run.live is not None and run.deployment.configuration.strategy != "recreate" and not run.service.is_stopped
-
-
-def _has_taken_all(run: Run, found: Sequence[Replica]) -> bool:
-    """Whether the old release, which the engine keeps running, is down too: only the end of the engine does that."""
-    old = [replica for replica in found if replica.slot != run.here]
-    is_kept_up = run.live is not None and run.live.configuration.restart in ("always", "unless-stopped")
-    return is_kept_up and _runs_beside(run) and bool(old) and all(r.state in ("exited", "dead") for r in old)
 
 
 def _in_words(health: str) -> str:

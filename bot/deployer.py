@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from bot.candidate import Candidates
 from bot.errors import CandidateFailed, EngineUnavailable, O8Error, StoreUnavailable
 from bot.models import AFTER_SWITCH, Deployment, State, other
+from bot.outage import with_engine
 from bot.resolver import Resolver
 from bot.run import Ended, Moment, Run
 from bot.store import Store
@@ -154,7 +155,7 @@ class Deployer:
         """The engine or o8 itself was gone: back to the queue, unless that has happened too often."""
         try:
             await self._candidates.when_engine_answers()
-            await self._candidates.with_engine(lambda: self._discard(run))
+            await with_engine(lambda: self._discard(run))
             run.stop_if_cancelled()
         except O8Error as trouble:
             await self._end(run, _ending(trouble), trouble)
@@ -173,7 +174,7 @@ class Deployer:
             return
         live = run.live
         try:
-            await self._candidates.with_engine(lambda: self._give_back(run, live))
+            await with_engine(lambda: self._give_back(run, live))
         except O8Error as trouble:
             await self._end(run, State.NEEDS_ATTENTION, O8Error(
                 f"{death.message} Returning to {live.release} failed: {trouble}",

@@ -71,10 +71,12 @@ class Tenant:
 
     async def announce(self, image: Image, **more: Any) -> github.Answer:
         """GitHub's delivery for `image`; `more` as `lab.github.deliver` takes it."""
-        return await self.deliver(github.push(image.image, image.tag, image.digest, more.get("event", "package")), **more)
+        body = github.push(image.image, image.tag, image.digest, more.get("event", "package"))
+        return await self.deliver(body, **more)
 
     async def deliver(self, body: github.Body, **more: Any) -> github.Answer:
-        return await github.deliver(f"http://127.0.0.1:{self.house.port}/webhooks/github", self.house.secret, body, **more)
+        url = f"http://127.0.0.1:{self.house.port}/webhooks/github"
+        return await github.deliver(url, self.house.secret, body, **more)
 
     async def push(self, tag: str, fault: str = "") -> int:
         """Pushes and delivers; returns the id of the deployment that came of it."""
@@ -150,13 +152,7 @@ class Tenant:
         client = docker.APIClient(self.house.engine_host)
         found = client.containers(all=True, filters={"label": f"o8.service={self.name}"})
         client.close()
-        return [
-            Container(
-                c["Id"], c["Names"][0].removeprefix("/"), c["State"], c["Labels"]["o8.slot"], c["Image"],
-                int(c["Labels"]["o8.deployment"]),
-            )  # fmt: skip
-            for c in found
-        ]
+        return [_container(line) for line in found]
 
     @asynccontextmanager
     async def visitors(self, mix: Mix = VISITORS, rate: float = VISITS_PER_S) -> AsyncIterator[Report]:
@@ -167,3 +163,11 @@ class Tenant:
             yield load.report
         finally:
             await load.stop()
+
+
+def _container(line: dict[str, Any]) -> Container:
+    labels = line["Labels"]
+    return Container(
+        id=line["Id"], name=line["Names"][0].removeprefix("/"), state=line["State"], slot=labels["o8.slot"],
+        image=line["Image"], deployment=int(labels["o8.deployment"]),
+    )  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
+import aiohttp
 import pytest
 
 from lab.images import busybox_image
 from lab.registry import PASSWORD, USER
 from lab.waiting import until
-from tests.system.checks import GOOD, assert_failed, unharmed
+from tests.system.checks import GOOD, assert_failed, assert_nothing_lost, unharmed
 from tests.system.conftest import MakeTenant
 
 pytestmark = [pytest.mark.parts, pytest.mark.asyncio(loop_scope="module")]
@@ -137,5 +138,25 @@ async def test_an_old_release_that_ignores_sigterm_is_killed_and_the_deployment_
             return [c.state for c in await web.containers() if c.slot != found["slot"]] == ["exited"]
 
         await until(old_ones, 10)
-    assert report.failed == 0, str(report)
+    assert_nothing_lost(report)
+    assert await web.version() == "0002"
+
+
+async def test_a_first_release_that_fails_leaves_nothing_and_a_good_one_serves(tenant: MakeTenant) -> None:
+    web = await tenant(first="")
+    failed = await web.house.ended(await web.push("0001", "exit1"))
+    assert_failed(failed, "candidate_failed", "exited with code 1")
+    assert await web.containers() == []
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await web.version()
+    await web.release("0002")
+    assert await web.version() == "0002"
+
+
+async def test_a_first_release_that_dies_while_it_is_watched_needs_attention(tenant: MakeTenant) -> None:
+    web = await tenant(first="", watch=30)
+    found = await web.house.ended(await web.push("0001", "dies_after=2"))
+    assert (found["state"], "No earlier release exists" in found["error"]) == ("needs_attention", True)
+    assert "0001 is what nginx points to" in found["error"]
+    await web.release("0002")
     assert await web.version() == "0002"

@@ -14,6 +14,7 @@ import pytest_asyncio
 from lab import github
 from lab.house import House, house
 from lab.tenant import Tenant
+from tests.system.checks import assert_nothing_lost
 from tests.system.conftest import MakeTenant, move_in
 
 pytestmark = [pytest.mark.parts, pytest.mark.asyncio(loop_scope="module")]
@@ -147,7 +148,7 @@ async def test_a_push_while_o8_was_down_is_found_at_its_start(engine_host: str) 
             await home.until(lambda: _is_newest(web, "0002"))
             await web.serves((await web.newest())["id"])
         assert await web.version() == "0002"
-        assert report.failed == 0, str(report)
+        assert_nothing_lost(report)
 
 
 async def _until_taken(web: Tenant, image: Any, delivery: str) -> github.Answer:

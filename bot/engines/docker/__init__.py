@@ -51,6 +51,7 @@ class DockerEngine:
         self._network = Network(self._docker, network, subnet, installation)
         self._containers = Containers(self._docker, self._network, installation, self._volumes_dir)
         self._logs = 0
+        self._data_root: Path | None = None  # does not change while a daemon is the same
 
     def addresses(self, block: int, slot: Slot, replicas: int, port: int) -> tuple[Address, ...]:
         subnet = self._network.subnet
@@ -67,7 +68,7 @@ class DockerEngine:
         """Calls both callables in the event loop; a cancelled pull raises `PullFailed`."""
         if await self.has_image(image, digest):
             return
-        data_root = Path((await self.facts()).data_root)
+        data_root = self._data_root = self._data_root or Path((await self.facts()).data_root)
         await self._docker.run(lambda: pull.check_room(data_root, self._room))
         await pull.fetch(self._docker, image, digest, credentials, progress, is_cancelled)
         if not await self.has_image(image, digest):  # a corrupt layer was seen to "succeed"
