@@ -12,6 +12,7 @@ from lab.house import House, house
 from lab.images import Image
 from lab.registry import PASSWORD
 from lab.registry_proxy import Manners, RegistryProxy, Spoilt, registry_proxy
+from lab.tenant import Tenant
 from tests.system.checks import assert_failed, unharmed
 from tests.system.conftest import MakeTenant, move_in
 
@@ -103,17 +104,21 @@ async def test_a_registry_that_fails_for_ninety_seconds_fails_the_deployment_wit
         with registry_proxy(home.registry.address) as proxy:
             home.environ["DOCKER_SERVER_ADDRESS"] = proxy.address
             await home.start()
-            await asyncio.gather(*(_fails_patiently(home, proxy, *fault) for fault in ALWAYS.items()))
+            pushed = {status: await _pushed(home) for status in ALWAYS}
+            await asyncio.gather(*(_fails_patiently(proxy, *pushed[status], status) for status in ALWAYS))
+            for web, _ in pushed.values():
+                proxy.heal(web.repository)
+                await web.release("0003")
 
 
-async def _fails_patiently(home: House, proxy: RegistryProxy, status: int, expected: tuple[str, str]) -> None:
+async def _pushed(home: House) -> tuple[Tenant, Image]:
     web = await move_in(home)
-    image = await web.make("0002")
+    return web, await web.make("0002")
+
+
+async def _fails_patiently(proxy: RegistryProxy, web: Tenant, image: Image, status: int) -> None:
     proxy.spoil_always(web.repository, Spoilt(status))
     async with unharmed(web, good=False):
-        failed = await home.ended(await web.accepted(image), within_s=150)
-    assert_failed(failed, *expected, next_step="")
+        failed = await web.house.ended(await web.accepted(image), within_s=150)
+    assert_failed(failed, *ALWAYS[status], next_step="")
     assert failed["next_step"]
-    proxy.heal(web.repository)
-    await web.release("0003")
-

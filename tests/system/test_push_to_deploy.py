@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -90,12 +91,13 @@ async def test_a_delivery_as_a_form_deploys(tenant: MakeTenant) -> None:
 
 
 async def test_nested_and_upper_case_names_find_their_service(home: House) -> None:
-    web = Tenant(home, "nested", "acme/team/nested")
+    name = f"nested-{os.getpid()}"
+    web = Tenant(home, name, f"acme/team/{name}")
     await web.apply(watch=0)
     image = await web.make("0001")
-    upper = web.image.replace("acme/team/nested", "ACME/Team/Nested")
+    upper = web.image.replace("acme/team/nested", "ACME/Team/Nested")  # as GitHub shows them
     answer = await web.deliver(github.push(upper, "0001", image.digest))
-    assert answer.body["accepted"] == ["nested"]
+    assert answer.body["accepted"] == [name]
     await _deployed_once(web, "0001")
 
 
