@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -551,8 +552,10 @@ async def _publish(front: Front, backends: Backends, name: str) -> bool:
 
 
 def open_to_others(folder: Path) -> None:
-    """pytest closes its folders."""
-    for closed in (folder, *folder.parents[:2]):
+    """pytest closes its folders, of which there is one more when tests run side by side."""
+    for closed in (folder, *folder.parents):
+        if closed == Path(tempfile.gettempdir()):
+            return
         closed.chmod(0o711)
 
 

@@ -131,6 +131,7 @@ async def test_a_release_that_dies_while_o8_is_dead_is_rolled_back_by_the_next_s
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(State.WATCHING, Moment.BEFORE_EFFECT, 2))
         await tenant.apply(**QUIET, watch=30)
+        await tenant.make("0001")
         await tenant.serves((await tenant.house.deploy(tenant.name, "0001"))["id"])
         await tenant.make("0002", fault="dies_after=6")
         ended = await converged(tenant, await killed_while_deploying(tenant), 30)
