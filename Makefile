@@ -24,7 +24,7 @@ run: setup  ## start o8 with the settings of the environment and .env
 test: setup  ## all tests, the fast ones first; at least 90 % of the code must be run
 	@rm -f .coverage .coverage.*
 	$(BIN)/pytest -q -n 2 -m "not parts" $(COVERED)
-	$(BIN)/pytest -q -n 4 -m parts $(COVERED) --cov-append --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m lab.engine $(BIN)/pytest -q -n 4 -m parts $(COVERED) --cov-append --cov-report=term:skip-covered --cov-fail-under=90
 
 test-fast: setup  ## the tests without Docker, nginx and registry, in seconds
 	$(BIN)/pytest -q -n 4 -m "not parts and not slow"

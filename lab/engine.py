@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -142,3 +143,12 @@ def _remove_network(host: str, name: str) -> None:
             client.remove_container(container["Id"], force=True, v=True)
         client.remove_network(name)
     client.close()
+
+
+if __name__ == "__main__":
+    # `python -m lab.engine COMMAND...` runs it while an engine is up: tests side by side must not each start their own.
+    running = ensure_engine()
+    try:
+        sys.exit(subprocess.run(sys.argv[1:], check=False).returncode)
+    finally:
+        running.stop()
