@@ -50,9 +50,21 @@ def ensure_engine() -> RunningEngine:
         return RunningEngine(host)
     if os.geteuid() != 0:
         raise RuntimeError(f"No Docker Engine answers at {host}, and only root can start one.")
+    for pid_file in (Path("/var/run/docker.pid"), Path("/var/run/docker/containerd/containerd.pid")):
+        _forget_dead(pid_file)
     started = RunningEngine(DEFAULT_HOST, spawn(["dockerd"]))
     wait_until(lambda: answers(started.host), "the Docker Engine", started.process)
     return started
+
+
+def _forget_dead(pid_file: Path) -> None:
+    """A killed daemon whose parent has not noticed yet (a zombie) would keep the next one from starting."""
+    try:
+        state = Path(f"/proc/{int(pid_file.read_text())}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, ValueError):
+        return  # no file, or nobody with that number: the daemon sees that by itself
+    if state == "Z":
+        pid_file.unlink(missing_ok=True)
 
 
 @contextmanager
