@@ -31,6 +31,7 @@ test-fast: setup  ## the tests without Docker, nginx and registry, in seconds
 
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(MYPY) bot handlers lab tests
 
 format: setup  ## put the code into shape

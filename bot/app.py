@@ -74,9 +74,7 @@ class App:
     def _join(cls, settings: Settings, store: Store, checkpoint: Checkpoint) -> Self:
         session = aiohttp.ClientSession()
         vault = Vault(settings.o8_secret_key.get_secret_value() or key_in(settings.o8_data_dir))
-        credentials = Credentials(
-            settings.docker_server_address, settings.docker_username, settings.registry_password
-        )
+        credentials = Credentials(settings.docker_server_address, settings.docker_username, settings.registry_password)
         engine = DockerEngine(
             host=settings.docker_host, network=settings.o8_network, subnet=settings.o8_subnet,
             installation=store.installation, volumes_dir=settings.volumes_dir,

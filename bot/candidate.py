@@ -25,6 +25,7 @@ FIRST_PROBE_S, SLOWEST_PROBE_S = 0.02, 1.0
 PASSES = 2  # in a row
 MISSES = 3  # in a row, while watched
 LOG_LINES, LOG_BYTES = 200, 64 * 1024
+KILLED = 128 + 9  # Docker's own word (OOMKilled) is lost when it comes after the container's end
 
 _log = logging.getLogger(__name__)
 
@@ -234,6 +235,8 @@ def _death(replica: Replica) -> str:
     """How a replica died, as a sentence; empty while it lives."""
     if replica.is_oom_killed:
         return f"{replica.name} was killed: it needed more memory than its limit."
+    if replica.state in ("exited", "dead") and replica.exit_code == KILLED:
+        return f"{replica.name} was killed, most likely because it needed more memory than its limit."
     if replica.state in ("exited", "dead"):
         return f"{replica.name} exited with code {replica.exit_code}."
     if replica.restarts or replica.state == "restarting":

@@ -79,9 +79,7 @@ Network = Annotated[
     matching(r"^[0-9a-f.:]{2,45}(/[0-9]{1,3})?$", "an address or network such as `10.0.0.0/8`"),
     AfterValidator(_exists),
 ]
-HeaderName = Annotated[
-    str, matching(r"^[A-Za-z][A-Za-z0-9-]{0,63}$", "a header name such as `X-Forwarded-For`")
-]
+HeaderName = Annotated[str, matching(r"^[A-Za-z][A-Za-z0-9-]{0,63}$", "a header name such as `X-Forwarded-For`")]
 
 
 class _Section(BaseModel):
@@ -111,7 +109,9 @@ class Follow(_Section):
         if needed and not needed[1]:
             raise ValueError(f'policy "{self.policy}" needs the key "{needed[0]}"')
         for owner, key, value in (
-            ("semver", "range", self.range), ("regex", "pattern", self.pattern), ("tag", "tag", self.tag)
+            ("semver", "range", self.range),
+            ("regex", "pattern", self.pattern),
+            ("tag", "tag", self.tag),
         ):
             if value and self.policy != owner:
                 raise ValueError(f'key "{key}" belongs to policy "{owner}", not "{self.policy}"')
@@ -140,10 +140,8 @@ class Health(_Section):
         "http", description="`http` asks a path, `tcp` opens a connection, `image` uses the image's HEALTHCHECK"
     )
     path: UrlPath = Field("/", description="http only: the path asked, with the first domain as Host")
-    expect: Annotated[
-        str, matching(r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$", "a status or a range such as `200-399`")
-    ] = Field(
-        "200-399", description="http only: statuses that pass; redirects are not followed"
+    expect: Annotated[str, matching(r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$", "a status or a range such as `200-399`")] = (
+        Field("200-399", description="http only: statuses that pass; redirects are not followed")
     )
     within: int = Field(60, ge=1, le=3600, description="seconds a candidate has to become healthy")
 
@@ -209,9 +207,7 @@ class Configuration(_Section):
     name: ServiceName = Field(description="the service's name")
     image: ImageName = Field(description="repository without tag, such as `ghcr.io/acme/web`; lower case")
     port: Port = Field(description="port the container listens on")
-    domains: tuple[Domain, ...] = Field(
-        (), max_length=32, description="host names; empty means `<name>.BASE_DOMAIN`"
-    )
+    domains: tuple[Domain, ...] = Field((), max_length=32, description="host names; empty means `<name>.BASE_DOMAIN`")
     host_port: HostPort | Literal[""] = Field(
         "", description="also listen on this port of the machine: `8080` or `127.0.0.1:8080`"
     )
@@ -219,9 +215,7 @@ class Configuration(_Section):
     strategy: Literal["switch", "recreate"] = Field(
         "switch", description="`switch` loses no request; `recreate` stops first, with a maintenance page meanwhile"
     )
-    command: tuple[Argument, ...] = Field(
-        (), max_length=64, description="replaces the image's command"
-    )
+    command: tuple[Argument, ...] = Field((), max_length=64, description="replaces the image's command")
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
         "unless-stopped", description="what Docker does when a container exits"
     )

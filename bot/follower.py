@@ -118,5 +118,3 @@ def wish(service: Service, tag: str, digest: str, actor: str, delivery: str, com
         service=service.name, kind=Kind.DEPLOY, actor=actor, tag=tag, digest=digest, commit=commit, delivery=delivery,
         is_automatic=True, needs_approval=service.configuration.follow.auto_deploy == "approve",
     )  # fmt: skip
-
-

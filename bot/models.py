@@ -74,13 +74,17 @@ class State(StrEnum):
 
 ENDINGS = frozenset(
     {
-        State.SUCCEEDED, State.UNCHANGED, State.FAILED, State.ROLLED_BACK,
-        State.SUPERSEDED, State.CANCELLED, State.HELD, State.NEEDS_ATTENTION,
+        State.SUCCEEDED,
+        State.UNCHANGED,
+        State.FAILED,
+        State.ROLLED_BACK,
+        State.SUPERSEDED,
+        State.CANCELLED,
+        State.HELD,
+        State.NEEDS_ATTENTION,
     }
 )
-CANCELLABLE = frozenset(
-    {State.WAITING, State.QUEUED, State.RESOLVING, State.PULLING, State.STARTING, State.CHECKING}
-)
+CANCELLABLE = frozenset({State.WAITING, State.QUEUED, State.RESOLVING, State.PULLING, State.STARTING, State.CHECKING})
 AFTER_SWITCH = frozenset({State.DRAINING, State.WATCHING})
 
 

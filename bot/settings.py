@@ -28,8 +28,14 @@ from bot.errors import InvalidInput, SettingsError
 from bot.problems import Problem, explain, matching
 
 SECRETS = (
-    "GITHUB_PAT", "DOCKER_PASSWORD", "GITHUB_WEBHOOK_SECRET", "AUTH_PASSWORD",
-    "SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN", "O8_SECRET_KEY",
+    "GITHUB_PAT",
+    "DOCKER_PASSWORD",
+    "GITHUB_WEBHOOK_SECRET",
+    "AUTH_PASSWORD",
+    "SLACK_BOT_TOKEN",
+    "SLACK_SIGNING_SECRET",
+    "SLACK_APP_TOKEN",
+    "O8_SECRET_KEY",
 )
 _EMPTY = SecretStr("")
 
@@ -73,7 +79,7 @@ class Settings(BaseModel):
     )
     nginx_test_command: str = Field("sudo -n nginx -t", description="system mode: tests the whole configuration")
     nginx_reload_command: str = Field("sudo -n systemctl reload nginx", description="system mode: reloads nginx")
-    nginx_snippet: str = Field("", description="file that sites with `tls = \"snippet\"` include")
+    nginx_snippet: str = Field("", description='file that sites with `tls = "snippet"` include')
     nginx_listen: Annotated[
         str, matching(r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$", "an IPv4 address such as 127.0.0.1, or nothing")
     ] = Field("", description="address that sites listen on; empty means all")

@@ -130,9 +130,7 @@ def _package(payload: dict[str, Any], registry: str) -> PackageEvent | Ignored:
     return _event(payload, package, version, tag, registry)
 
 
-def _event(
-    payload: dict[str, Any], package: Any, version: Any, tag: str, registry: str
-) -> PackageEvent | Ignored:
+def _event(payload: dict[str, Any], package: Any, version: Any, tag: str, registry: str) -> PackageEvent | Ignored:
     owner, name = _owner(payload, package), _text(package, "name")
     try:
         return PackageEvent(

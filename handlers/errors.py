@@ -75,9 +75,7 @@ def _of_o8(request: web.Request, error: O8Error) -> web.Response:
     if status == HTTPStatus.SERVICE_UNAVAILABLE and error.is_transient:
         headers["Retry-After"] = str(math.ceil(getattr(error, "retry_after", 0) or RETRY_AFTER_S))
     suggestions = error.suggestions if isinstance(error, NotFound) else ()
-    return _problem(
-        status, error.code, error.message, error.next_step, headers=headers, suggestions=list(suggestions)
-    )
+    return _problem(status, error.code, error.message, error.next_step, headers=headers, suggestions=list(suggestions))
 
 
 def _of_aiohttp(error: web.HTTPException) -> web.Response:
@@ -91,9 +89,7 @@ def _of_aiohttp(error: web.HTTPException) -> web.Response:
 def _unexpected(request: web.Request, error: Exception) -> web.Response:
     """The message may hold anything, so it goes into the log alone; `reference` finds it there."""
     reference = secrets.token_hex(6)
-    _log.error(
-        "%s %s failed, reference %s", request.method, request.rel_url.raw_path, reference, exc_info=error
-    )
+    _log.error("%s %s failed, reference %s", request.method, request.rel_url.raw_path, reference, exc_info=error)
     return _problem(
         HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something unexpected went wrong inside o8.",
         f"o8's log has the details under the reference {reference}.", reference=reference,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import subprocess
@@ -13,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import docker
+
+from lab.ports import is_locked
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 POOLS = (IPv4Network("172.29.0.0/16"), IPv4Network("10.199.0.0/16"))
@@ -77,7 +78,7 @@ def free_subnet(host: str = DEFAULT_HOST) -> Iterator[Place]:
     for subnet in (part for pool in POOLS for part in pool.subnets(new_prefix=20)):
         place = Place(f"o8-test-{str(subnet.network_address).replace('.', '-')}", subnet)
         with (LOCKS / place.network).open("w") as lock:
-            if not _is_ours(lock):
+            if not is_locked(lock):
                 continue
             _remove_network(host, place.network)  # left behind by a run that was killed
             if any(subnet.overlaps(other) for other in _used_networks(host)):
@@ -92,9 +93,7 @@ def free_subnet(host: str = DEFAULT_HOST) -> Iterator[Place]:
 
 def spawn(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Starts `command` in the background, out of reach of the terminal's Ctrl-C."""
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 def answers(host: str) -> bool:
@@ -107,9 +106,7 @@ def answers(host: str) -> bool:
     return True
 
 
-def wait_until(
-    is_so: Callable[[], object], what: str, process: subprocess.Popen[bytes] | None = None
-) -> None:
+def wait_until(is_so: Callable[[], object], what: str, process: subprocess.Popen[bytes] | None = None) -> None:
     """Raises `RuntimeError` when `is_so` is not true in time, or when `process` ends before."""
     deadline = time.monotonic() + START_S
     while not is_so():
@@ -118,15 +115,6 @@ def wait_until(
         if time.monotonic() > deadline:
             raise RuntimeError(f"{what} did not start within {START_S:g} s")
         time.sleep(0.05)
-
-
-def _is_ours(lock: IO[str]) -> bool:
-    """Whether we got the lock; it ends with the file's closing, so with the process at the latest."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _used_networks(host: str) -> set[IPv4Network]:

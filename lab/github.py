@@ -40,9 +40,7 @@ def digest_of(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def push(
-    image: str = "ghcr.io/acme-labs/web", tag: str = "0005", digest: str = "", event: str = "package"
-) -> Body:
+def push(image: str = "ghcr.io/acme-labs/web", tag: str = "0005", digest: str = "", event: str = "package") -> Body:
     """The body of one push to `image` (registry/owner/name); `event` is `package` or `registry_package`."""
     _, owner, name = image.split("/", 2)
     body = sample("package_published")

@@ -10,7 +10,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any, Self
 import aiohttp
 
 from lab.engine import Place, ensure_engine, free_subnet
+from lab.ports import free_port
 from lab.private_engine import PrivateEngine
 from lab.registry import PASSWORD, USER, LabRegistry, password_registry
 from lab.waiting import until
@@ -227,7 +227,7 @@ async def house(private: PrivateEngine | None = None, **settings: str) -> AsyncI
         else:
             host, registry = ensure_engine().host, parts.enter_context(password_registry())
             place, account = parts.enter_context(free_subnet(host)), (USER, PASSWORD)
-        http_port, port = _free_ports(2)
+        http_port, port = free_port(), free_port()
         environ = {
             "PORT": str(port), "NGINX_MODE": "embedded", "NGINX_LISTEN": "127.0.0.1", "NGINX_HTTP_PORT": str(http_port),
             "O8_DATA_DIR": str(folder / "data"), "O8_NETWORK": place.network, "O8_SUBNET": str(place.subnet),
@@ -245,17 +245,6 @@ def _has_open(process: Path, file: Path) -> bool:
     with contextlib.suppress(OSError):  # it has just ended, or belongs to somebody else
         return any(handle.readlink() == file for handle in (process / "fd").iterdir())
     return False
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 async def _gone(pid: int, within_s: float = 10) -> None:

@@ -1,7 +1,7 @@
 """Pushes images made of raw bytes through a registry's HTTP API, without Docker.
 
-    with open_registry() as registry:
-        digest = push(registry, "acme/web", "0001", platforms=("linux/amd64", "linux/arm64"))
+with open_registry() as registry:
+    digest = push(registry, "acme/web", "0001", platforms=("linux/amd64", "linux/arm64"))
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@ import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lab.ports import free_port
 
 _MAIN = """
 {user}
@@ -89,9 +90,3 @@ def nginx_binary() -> str:
     if found is None:
         raise RuntimeError("nginx is not installed; run lab/setup.sh")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

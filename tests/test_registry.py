@@ -99,9 +99,7 @@ async def test_an_index_keeps_its_own_digest_and_names_the_part_for_this_machine
     assert len({amd64.digest, amd64.platform_digest, arm64.platform_digest}) == 3
 
 
-async def test_the_size_is_that_of_the_compressed_layers(
-    session: aiohttp.ClientSession, free: LabRegistry
-) -> None:
+async def test_the_size_is_that_of_the_compressed_layers(session: aiohttp.ClientSession, free: LabRegistry) -> None:
     config = {"os": "linux", "architecture": "amd64"}
     body = lab.manifest(free, "acme/sized", config, [b"x" * 1000, b"y" * 234])
     lab.put_manifest(free, "acme/sized", "0001", lab.OCI.of_manifest, body)
@@ -203,9 +201,7 @@ async def test_a_password_opens_a_registry_with_basic_logins(
     assert await registry.resolve(locked.image("acme/web"), "0001")
 
 
-async def test_a_wrong_password_is_named_and_not_shown(
-    session: aiohttp.ClientSession, locked: LabRegistry
-) -> None:
+async def test_a_wrong_password_is_named_and_not_shown(session: aiohttp.ClientSession, locked: LabRegistry) -> None:
     registry = Registry(session, wrong(locked))
     with pytest.raises(WrongCredentials, match="cannot be read without any either") as caught:
         await registry.resolve(locked.image("acme/web"), "0001")

@@ -87,9 +87,7 @@ def index(*platforms: str) -> Index:
         ("linux/riscv64", ("linux/riscv64",), 0),
     ],
 )
-def test_the_best_manifest_that_runs_here_is_chosen(
-    machine: str, platforms: tuple[str, ...], chosen: int
-) -> None:
+def test_the_best_manifest_that_runs_here_is_chosen(machine: str, platforms: tuple[str, ...], chosen: int) -> None:
     entry = choose(index(*platforms), Platform.parse(machine), "web:1")
     assert entry.digest == f"sha256:{chosen:064d}"
 
@@ -107,9 +105,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
     max_leaves=8,
 )
-keys = st.sampled_from(
-    ["mediaType", "config", "layers", "manifests", "digest", "size", "platform", "os", "created"]
-)
+keys = st.sampled_from(["mediaType", "config", "layers", "manifests", "digest", "size", "platform", "os", "created"])
 objects = st.dictionaries(keys, json_values | st.dictionaries(keys, json_values))
 documents = objects.map(json.dumps).map(str.encode)
 

@@ -52,9 +52,7 @@ def test_a_policy_follows_the_tags_of_its_kind(follow: Follow, tag: str, expecte
     ("1.2.3", "1.2.3", True), ("=1.2.3", "1.2.4", False), ("==v1.2.3", "v1.2.3", True),
     ("<=1.2.3", "1.2.3", True),
 ])  # fmt: skip
-def test_a_range_holds_as_written_and_names_the_prereleases_it_takes(
-    range_: str, tag: str, expected: bool
-) -> None:
+def test_a_range_holds_as_written_and_names_the_prereleases_it_takes(range_: str, tag: str, expected: bool) -> None:
     assert follows(Follow(policy="semver", range=range_), tag) is expected
 
 
@@ -131,9 +129,7 @@ def test_the_newest_tag_is_found(follow: Follow, tags: list[str], expected: str 
     (Follow(auto_deploy="off"), "0005", NEW, ("", ""), "auto_deploy is off"),
     (Follow(auto_deploy="approve"), "0005", NEW, ("", ""), ""),
 ])  # fmt: skip
-def test_a_decision_says_why_not(
-    follow: Follow, tag: str, digest: str, live: tuple[str, str], why: str
-) -> None:
+def test_a_decision_says_why_not(follow: Follow, tag: str, digest: str, live: tuple[str, str], why: str) -> None:
     assert decide(follow, tag, digest, *live, NONE) == why
 
 

@@ -190,9 +190,7 @@ def test_container_and_docker_in_any_case_count(package_type: Any, ecosystem: An
     assert isinstance(read_body(body), PackageEvent)
 
 
-@pytest.mark.parametrize(
-    ("package_type", "ecosystem"), [("npm", "docker"), ("docker", "npm"), ("NPM", "CONTAINER")]
-)
+@pytest.mark.parametrize(("package_type", "ecosystem"), [("npm", "docker"), ("docker", "npm"), ("NPM", "CONTAINER")])
 def test_npm_and_docker_at_once_is_an_image_only_with_a_tag(package_type: str, ecosystem: str) -> None:
     body = changed("package.package_type", package_type, changed("package.ecosystem", ecosystem))
     assert isinstance(read_body(body), PackageEvent)
@@ -252,9 +250,7 @@ def test_a_commit_is_a_whole_one_or_none(oid: Any, commitish: Any, commit: str) 
     "url", ["javascript:alert(1)", "http://github.com/x", "https://github.com/<!channel>", "https://x|y", 5]
 )
 def test_pusher_and_page_are_plain_or_empty(url: Any) -> None:
-    body = changed(
-        f"{VERSION}.html_url", url, changed("package.html_url", url, changed("sender.login", "<@U1>"))
-    )
+    body = changed(f"{VERSION}.html_url", url, changed("package.html_url", url, changed("sender.login", "<@U1>")))
     found = read_body(body)
     assert isinstance(found, PackageEvent) and (found.url, found.pusher) == ("", "")
 
@@ -302,11 +298,7 @@ def test_a_form_without_a_json_object_is_invalid(body: bytes) -> None:
 
 
 anything = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=20,
 )
@@ -333,9 +325,7 @@ def test_any_json_is_read_or_invalid(event: str, value: Any) -> None:
 @given(st.lists(st.tuples(st.sampled_from(PATHS), anything), min_size=1, max_size=4))
 def test_any_value_in_any_field_is_read_or_ignored(changes: list[tuple[str, Any]]) -> None:
     body = github.sample("package_published")
-    for path, value in sorted(
-        changes, key=lambda change: -change[0].count(".")
-    ):  # leaves before what holds them
+    for path, value in sorted(changes, key=lambda change: -change[0].count(".")):  # leaves before what holds them
         changed(path, value, body)
     _read_or_invalid("package", github.JSON, github.encode(body))
 

@@ -87,7 +87,7 @@ class _Lines:
 
     def show(self, found: Record) -> None:
         states = [State.QUEUED.value, *(step["state"] for step in found["steps"])]
-        for state in states[len(self._shown):]:
+        for state in states[len(self._shown) :]:
             click.echo(harmless(f"{found['service']} {found['release']}: {state}"), err=self._is_error)
         self._shown = states
 

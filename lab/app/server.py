@@ -129,9 +129,7 @@ class Application:
         body = json.dumps({"version": self.version, **facts}).encode() + b"\n"
         return Answer(body, status, ("Content-Type: application/json", *headers))
 
-    async def _events(
-        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _events(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Server-sent events, one each `every` seconds, until the client leaves or the server ends."""
         every, number = _seconds(request, "every", 0.2), 0
         writer.write(
@@ -150,9 +148,7 @@ class Application:
         finally:
             ending.cancel()
 
-    async def _websocket(
-        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _websocket(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Sends every frame back as it came. When the server ends, says 1001 right behind an answer."""
         writer.write(_handshake(request))
         ending = asyncio.ensure_future(self._is_ending.wait())

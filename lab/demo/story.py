@@ -63,7 +63,7 @@ class Story:
                 self._screen.quote("\n".join(log))
                 seen.append(Seen(name, False, what))
                 break
-        return seen + [Seen(name, False, "not reached") for name, _ in self.acts[len(seen):]]
+        return seen + [Seen(name, False, "not reached") for name, _ in self.acts[len(seen) :]]
 
     async def go_on(self) -> None:
         """Endless: shows what the watcher's own commands set off."""

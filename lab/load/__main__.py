@@ -27,9 +27,7 @@ def mix_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.option("--url", required=True, help="where to connect, such as http://127.0.0.1:8080")
 @click.option("--host", default="", help="Host header; default: that of the URL")
-@click.option(
-    "--seconds", default=10.0, show_default=True, help="how long; SIGTERM and Ctrl-C end it earlier"
-)
+@click.option("--seconds", default=10.0, show_default=True, help="how long; SIGTERM and Ctrl-C end it earlier")
 @click.option("--rate", default=0.0, show_default=True, help="requests per second, 0: as fast as possible")
 @click.option("--json", "as_json", is_flag=True, help="a report as one line of JSON five times a second")
 @mix_options

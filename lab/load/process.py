@@ -51,11 +51,7 @@ class LoadProcess:
             pass
 
     async def _read(self) -> bool:
-        if (
-            not self._process
-            or not self._process.stdout
-            or not (line := await self._process.stdout.readline())
-        ):
+        if not self._process or not self._process.stdout or not (line := await self._process.stdout.readline()):
             return False
         self.report = Report.from_json(line)
         return True

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from lab.ports import free_port
 from lab.waiting import until
 from tests.cli.conftest import start_o8
 from tests.small_house import House
@@ -43,16 +44,7 @@ async def read_until(terminal: int, wanted: str) -> str:
     return got.decode(errors="replace")
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def test_a_terminal_sees_the_steps_and_the_bytes_of_the_pull(
-    running: House, terminal: tuple[int, int]
-) -> None:
+async def test_a_terminal_sees_the_steps_and_the_bytes_of_the_pull(running: House, terminal: tuple[int, int]) -> None:
     running.registry.push("0002")
     running.engine.may_pull.clear()
     process = await start_o8("deploy", "web", folder=running.folder, stdout=terminal[1])
@@ -132,17 +124,18 @@ async def test_the_folder_may_stand_in_a_dotenv_file(running: House, tmp_path_fa
     assert process.returncode == 0 and b"0001" in output
 
 
-async def test_serve_answers_says_what_it_is_and_ends_at_a_signal(tmp_path: Path, free_port: int) -> None:
+async def test_serve_answers_says_what_it_is_and_ends_at_a_signal(tmp_path: Path) -> None:
     # Neither Docker nor nginx: o8 takes webhooks all the same, and goes on trying.
-    settings = {"PORT": str(free_port), "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "NGINX_MODE": "embedded",
+    port = free_port()
+    settings = {"PORT": str(port), "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "NGINX_MODE": "embedded",
                 "NGINX_BINARY": f"{tmp_path}/none"}  # fmt: skip
     process = await start_o8(folder=tmp_path, environ=settings)
     assert process.stderr is not None
     said = [await process.stderr.readline(), await process.stderr.readline()]
     while b"webhook endpoint is off: GITHUB_WEBHOOK_SECRET is not set" not in said[-1]:
         said.append(await process.stderr.readline())
-    assert any(f"127.0.0.1:{free_port}, data in {tmp_path}".encode() in line for line in said)
-    async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{free_port}/healthz") as answer:
+    assert any(f"127.0.0.1:{port}, data in {tmp_path}".encode() in line for line in said)
+    async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}/healthz") as answer:
         assert answer.status == 200
     assert await (await start_o8("status", folder=tmp_path)).wait() == 0
     second = await start_o8("serve", folder=tmp_path, environ=settings)

@@ -25,17 +25,13 @@ HOST = {"NetworkMode", "RestartPolicy", "Memory", "MemorySwap", "NanoCpus", "Pid
 names = some.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 words = some.text(some.characters(exclude_characters="\0", codec="utf-8"), max_size=50)
 volumes = some.lists(
-    some.fixed_dictionaries(
-        {"name": names, "path": some.from_regex(r"(/[A-Za-z0-9._-]{1,9}){1,3}", fullmatch=True)}
-    ),
+    some.fixed_dictionaries({"name": names, "path": some.from_regex(r"(/[A-Za-z0-9._-]{1,9}){1,3}", fullmatch=True)}),
     max_size=3,
     unique_by=lambda volume: volume["name"],
 ).filter(lambda found: all(".." not in volume["path"].split("/") for volume in found))
 
 
-def create(
-    service: str = "web", image: str = "ghcr.io/acme/web", digest: str = DIGEST, **keys: Any
-) -> dict[str, Any]:
+def create(service: str = "web", image: str = "ghcr.io/acme/web", digest: str = DIGEST, **keys: Any) -> dict[str, Any]:
     environment = keys.pop("environment", {})
     workload = Workload(
         service=service,
@@ -54,20 +50,14 @@ def create(
 @given(
     service=names,
     command=some.lists(words, max_size=3),
-    environment=some.dictionaries(
-        some.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True), words, max_size=3
-    ),
+    environment=some.dictionaries(some.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True), words, max_size=3),
     volumes=volumes,
     restart=some.sampled_from(allow.RESTARTS),
 )
-def test_nothing_outside_the_allow_list_is_ever_asked_for(
-    service: str, volumes: list[Any], **keys: Any
-) -> None:
+def test_nothing_outside_the_allow_list_is_ever_asked_for(service: str, volumes: list[Any], **keys: Any) -> None:
     body = create(service, volumes=volumes, **keys)
     host = body["HostConfig"]
-    assert (
-        set(body) <= TOP and set(host) == HOST
-    )  # so: not privileged, no device, capability, port or namespace
+    assert set(body) <= TOP and set(host) == HOST  # so: not privileged, no device, capability, port or namespace
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["NetworkMode"] == "o8"
     assert host["RestartPolicy"] == {"Name": "no"}
@@ -115,9 +105,7 @@ def test_values_outside_their_grammar_are_refused_without_showing_secrets(wrong:
     assert "x\0y" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "size"), [("512m", 512 * 1024**2), ("2g", 2 * 1024**3), ("9k", 9216), ("7", 7)]
-)
+@pytest.mark.parametrize(("text", "size"), [("512m", 512 * 1024**2), ("2g", 2 * 1024**3), ("9k", 9216), ("7", 7)])
 def test_memory_is_counted_as_docker_counts(text: str, size: int) -> None:
     host = create(limits={"memory": text})["HostConfig"]
     assert (host["Memory"], host["MemorySwap"]) == (size, size)

@@ -165,9 +165,7 @@ async def test_created_containers_have_the_limits_and_nothing_more(
     assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
     assert host["RestartPolicy"]["Name"] == "no"
     assert not host["Privileged"]
-    assert not any(
-        host[key] for key in ("Binds", "Devices", "CapAdd", "PortBindings", "PidMode", "UsernsMode")
-    )
+    assert not any(host[key] for key in ("Binds", "Devices", "CapAdd", "PortBindings", "PidMode", "UsernsMode"))
     assert not any("VERSION" in value for value in found["Config"]["Labels"].values())
 
 

@@ -85,9 +85,7 @@ async def test_a_daemon_killed_in_the_middle_of_a_call_is_unavailable(
     with pytest.raises(EngineUnavailable):
         await engine.observe()
     daemon.start()
-    assert (
-        await only(engine, service_name)
-    ).state == "exited"  # by the daemon, as it starts: no live-restore
+    assert (await only(engine, service_name)).state == "exited"  # by the daemon, as it starts: no live-restore
     await engine.resume(service_name, "a")
     assert (await only(engine, service_name)).state == "running"
 

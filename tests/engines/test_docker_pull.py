@@ -67,9 +67,7 @@ async def fetch(engine: DockerEngine, image: str, digest: str, credentials: Cred
     await engine.pull(image, digest, credentials, lambda done, known: None, lambda: False)
 
 
-def script_image(
-    registry: BrokenRegistry, source: LabRegistry, layer: Reply | None = None
-) -> tuple[str, str]:
+def script_image(registry: BrokenRegistry, source: LabRegistry, layer: Reply | None = None) -> tuple[str, str]:
     """Lets `registry` serve an image that was made in `source`, with `layer` in place of its layer."""
     repository = "acme/web"
     unique = {"unique": registry.address.encode()}
@@ -110,9 +108,7 @@ class TestPull:
         await engine.remove_image(image.image, image.digest)
         assert not await engine.has_image(image.image, image.digest)
 
-    async def test_an_absent_digest_is_not_found(
-        self, engine: DockerEngine, docker_registry: LabRegistry
-    ) -> None:
+    async def test_an_absent_digest_is_not_found(self, engine: DockerEngine, docker_registry: LabRegistry) -> None:
         with pytest.raises(ImageNotFound, match=ABSENT):
             await fetch(engine, docker_registry.image("acme/web"), ABSENT)
 

@@ -63,9 +63,7 @@ async def get() -> AsyncIterator[Get]:
     (AccessDenied("No."), 502, None), (ImageNotFound("No."), 502, None), (NginxError("No."), 500, None),
     (O8Error("No."), 500, None), (errors.Refusal(HTTPStatus.IM_A_TEAPOT, "tea", "Tea."), 418, None),
 ])  # fmt: skip
-async def test_each_error_has_its_status(
-    get: Get, error: O8Error, status: int, retry_after: str | None
-) -> None:
+async def test_each_error_has_its_status(get: Get, error: O8Error, status: int, retry_after: str | None) -> None:
     answer, body = await get(error)
     assert (answer.status, answer.headers.get("Retry-After")) == (status, retry_after)
     assert (body["status"], body["detail"], body["code"]) == (status, error.message, error.code)
@@ -90,9 +88,7 @@ async def test_redirects_pass(get: Get) -> None:
     assert (answer.status, answer.headers["Location"]) == (302, "/elsewhere")
 
 
-@pytest.mark.parametrize(
-    "error", [KeyError("31415926"), TimeoutError("31415926"), ConnectionError("31415926")]
-)
+@pytest.mark.parametrize("error", [KeyError("31415926"), TimeoutError("31415926"), ConnectionError("31415926")])
 async def test_the_message_of_an_unexpected_error_stays_in_the_log(
     get: Get, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -129,9 +129,7 @@ async def test_of_a_multi_platform_push_one_event_is_accepted(url: str) -> None:
     ("package", lab.sample("npm_package"), "npm package"),
     ("package", lab.push(tag="no tag"), "'no tag' is not a tag"),
 ])  # fmt: skip
-async def test_what_is_of_no_use_gets_200_with_the_reason(
-    url: str, event: str, body: lab.Body, reason: str
-) -> None:
+async def test_what_is_of_no_use_gets_200_with_the_reason(url: str, event: str, body: lab.Body, reason: str) -> None:
     answer = await lab.deliver(url, SECRET, body, event=event, delivery="x")
     assert answer == (200, {"delivery": "x", "accepted": [], "ignored": [reason]})
 
@@ -149,9 +147,7 @@ async def test_other_methods_get_405(url: str, method: str) -> None:
 async def test_without_a_right_signature_it_is_401_and_nothing_is_stored(
     url: str, inbox: Inbox, signature: str | None, body: lab.Body | bytes
 ) -> None:
-    answer = await lab.deliver(
-        url, SECRET, body, change={"X-Hub-Signature-256": signature, "X-GitHub-Delivery": "?"}
-    )
+    answer = await lab.deliver(url, SECRET, body, change={"X-Hub-Signature-256": signature, "X-GitHub-Delivery": "?"})
     assert answer.status == 401
     assert answer.body["code"] == "bad_signature"
     assert not inbox.seen
@@ -174,9 +170,7 @@ async def test_signed_but_no_json_object_is_400(url: str, inbox: Inbox, body: by
     {"X-GitHub-Delivery": "a b"}, {"X-GitHub-Delivery": "../x"}, {"X-GitHub-Delivery": "é"},
     {"X-GitHub-Event": None}, {"X-GitHub-Event": "pack age"}, {"X-GitHub-Event": "x" * 65},
 ])  # fmt: skip
-async def test_signed_with_strange_headers_is_400(
-    url: str, inbox: Inbox, change: dict[str, str | None]
-) -> None:
+async def test_signed_with_strange_headers_is_400(url: str, inbox: Inbox, change: dict[str, str | None]) -> None:
     answer = await lab.deliver(url, SECRET, lab.push(), change=change)
     assert (answer.status, answer.body["code"]) == (400, "bad_header")
     assert not inbox.seen

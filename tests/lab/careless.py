@@ -15,9 +15,7 @@ from lab.app.messages import Answer, Request, encode, read_request
 from lab.load import Target
 
 EVERY = 3
-Wrong = Callable[
-    [asyncio.StreamWriter, bytes], bool
-]  # writer, the right bytes -> whether the connection lives
+Wrong = Callable[[asyncio.StreamWriter, bytes], bool]  # writer, the right bytes -> whether the connection lives
 
 
 def reset(writer: asyncio.StreamWriter, right: bytes) -> bool:
@@ -124,9 +122,7 @@ class Careless:
         right = encode(Answer(json.dumps(facts).encode()), with_body=True, keeps_alive=True)
         return self._answer(writer, right) and request.keeps_alive
 
-    async def _websocket(
-        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _websocket(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         key = accept_key(request.headers["sec-websocket-key"])
         writer.write(f"HTTP/1.1 101 OK\r\nSec-WebSocket-Accept: {key}\r\n\r\n".encode())
         while (frame := await read_frame(reader, is_masked=True)).opcode != CLOSE:

@@ -47,9 +47,7 @@ def _talkative_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
         (SOCKETS, wrongs.goodbye_instead, "goodbye 1001 instead of an answer"),
     ],
 )
-async def test_each_wronged_request_is_counted_once_with_its_reason(
-    mix: Mix, wrong: Wrong, reason: str
-) -> None:
+async def test_each_wronged_request_is_counted_once_with_its_reason(mix: Mix, wrong: Wrong, reason: str) -> None:
     async with careless(wrong) as site:
         # Only silence needs to be waited for: on a busy machine, a short limit would be a second wrong.
         load = Load(site.target, mix, timeout_s=0.5 if wrong is wrongs.silence else 10)
@@ -68,9 +66,7 @@ async def test_each_wronged_request_is_counted_once_with_its_reason(
         (wrongs.hang_up_behind, "closed without a goodbye (0 of 2 bytes)"),
     ],
 )
-async def test_an_abnormal_end_of_a_websocket_is_a_failure_beside_its_messages(
-    wrong: Wrong, reason: str
-) -> None:
+async def test_an_abnormal_end_of_a_websocket_is_a_failure_beside_its_messages(wrong: Wrong, reason: str) -> None:
     async with careless(wrong) as site:
         load = Load(site.target, SOCKETS)
         load.start()

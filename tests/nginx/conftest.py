@@ -16,7 +16,8 @@ from bot.models import Slot
 from bot.nginx import Nginx
 from bot.settings import Settings
 from lab.backends import Backend, backend
-from lab.system_nginx import SystemNginx, free_port, system_nginx
+from lab.ports import free_port
+from lab.system_nginx import SystemNginx, system_nginx
 
 
 class Answer(NamedTuple):

@@ -15,7 +15,7 @@ from bot.errors import NginxError
 from bot.models import Slot
 from lab.backends import Backend
 from lab.certificates import identity
-from lab.system_nginx import free_port
+from lab.ports import free_port
 from tests.nginx.conftest import Front, configuration
 
 pytestmark = pytest.mark.parts
@@ -234,9 +234,7 @@ async def test_an_unknown_name_gets_no_handshake(embedded: Front, slots: Any, pa
         await embedded.ask("unknown.test")
 
 
-async def test_without_a_tls_site_nothing_listens_for_https(
-    embedded: Front, slots: Any, pair: dict[str, str]
-) -> None:
+async def test_without_a_tls_site_nothing_listens_for_https(embedded: Front, slots: Any, pair: dict[str, str]) -> None:
     await embedded.publish(slots, site=pair)
     await embedded.publish(slots)
     with pytest.raises(OSError, match="Connect call failed"):

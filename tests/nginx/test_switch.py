@@ -21,7 +21,8 @@ from bot.nginx import Nginx
 from bot.nginx.files import Folder
 from bot.settings import Settings
 from lab.backends import Backend
-from lab.system_nginx import SystemNginx, free_port, system_nginx
+from lab.ports import free_port
+from lab.system_nginx import SystemNginx, system_nginx
 from lab.waiting import until
 from tests.nginx.conftest import Front
 
@@ -108,9 +109,7 @@ async def test_what_is_live_already_is_not_reloaded(front: Front, backends: Back
     assert front.reloads() == before
 
 
-async def test_publish_returns_when_every_fresh_connection_gets_the_new_text(
-    front: Front, backends: Backends
-) -> None:
+async def test_publish_returns_when_every_fresh_connection_gets_the_new_text(front: Front, backends: Backends) -> None:
     one, two = backends
     for turn in range(4):
         here = (one, two)[turn % 2]

@@ -41,7 +41,10 @@ def value_of(strings: list[str]) -> templates.Value:
         "client_address_header": next(left), "trusted_proxies": networks, "tls": "certificate", "hsts": True,
     }  # fmt: skip
     whole: dict[str, Any] = {
-        "name": next(left), "host_port": f"{next(left)}:1", "domains": domains, "site": Site.model_construct(**site)
+        "name": next(left),
+        "host_port": f"{next(left)}:1",
+        "domains": domains,
+        "site": Site.model_construct(**site),
     }
     slots = next(left)
     there = [Address(next(left), 80) for _ in range(2 * REPLICAS)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Sequence
 
 import aiohttp
@@ -11,6 +10,7 @@ import docker
 import pytest
 
 from lab.load import Load, Target
+from lab.ports import free_port
 from lab.tenant import VISITORS, Tenant
 from tests.system.checks import GOOD, assert_nothing_lost
 from tests.system.conftest import MakeTenant
@@ -84,7 +84,7 @@ async def test_a_changed_environment_is_deployed_and_reaches_the_containers(tena
 
 
 async def test_a_port_of_the_machine_keeps_working_across_a_switch(tenant: MakeTenant) -> None:
-    port = _free_port()
+    port = free_port()
     web = await tenant(host_port=f"127.0.0.1:{port}")
     load = Load(Target("127.0.0.1", port, "any.name"), VISITORS, rate=60)
     load.start()
@@ -148,11 +148,6 @@ async def test_images_beyond_the_kept_releases_leave_the_disk_and_those_of_other
 
 def _environment(web: Tenant) -> str:
     return f"/services/{web.name}/environment"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 async def _in_container(web: Tenant, code: str) -> str:

@@ -49,7 +49,7 @@ async def test_a_deployment_converges_after_the_daemon(death: Death, state: str)
     async with at_work() as (tenant, engine):
         newer = await make_slow(tenant, state)
         id = (await tenant.house.deploy(tenant.name))["id"]
-        await tenant.house.reached(id, STATES[STATES.index(state):])
+        await tenant.house.reached(id, STATES[STATES.index(state) :])
         await death(engine)
         ended = await tenant.house.ended(id, CONVERGED_S)
         assert ended["state"] in ("succeeded", "failed"), (ended["state"], ended["error"])

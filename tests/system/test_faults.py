@@ -28,9 +28,7 @@ async def test_a_release_that_exits_is_refused_with_its_exit_code_and_last_lines
 
 async def test_secrets_are_masked_in_the_last_lines_of_a_failed_release(tenant: MakeTenant) -> None:
     web = await tenant()
-    changed = await web.house.call(
-        "PATCH", f"/services/{web.name}/environment", {"set": {"TOKEN": "hush-hush-4711"}}
-    )
+    changed = await web.house.call("PATCH", f"/services/{web.name}/environment", {"set": {"TOKEN": "hush-hush-4711"}})
     await web.serves(changed["deployment"]["id"])
     async with unharmed(web):
         made = busybox_image(

@@ -84,34 +84,24 @@ class DockerEngine:
 
     async def remove_image(self, image: str, digest: str) -> None:
         name = allow.reference(image, digest)
-        await self._containers.unless_gone(
-            f"remove {name}", lambda client: client.remove_image(name), also=IN_USE
-        )
+        await self._containers.unless_gone(f"remove {name}", lambda client: client.remove_image(name), also=IN_USE)
 
     async def start(self, workload: Workload) -> None:
         await self.clear(workload.service, workload.slot)
-        await self._docker.run(
-            lambda: make_folders(self._volumes_dir, workload.service, workload.configuration)
-        )
+        await self._docker.run(lambda: make_folders(self._volumes_dir, workload.service, workload.configuration))
         await self._network.ensure()
         await together(self._containers.create(workload, n) for n in range(workload.configuration.replicas))
         await self.resume(workload.service, workload.slot)
 
     async def resume(self, service: str, slot: Slot) -> None:
-        await together(
-            self._containers.start(c) for c in await self._containers.find(service, slot) if c.is_stopped
-        )
+        await together(self._containers.start(c) for c in await self._containers.find(service, slot) if c.is_stopped)
 
     async def settle(self, service: str, slot: Slot, restart: str) -> None:
-        await together(
-            self._containers.set_restart(c, restart) for c in await self._containers.find(service, slot)
-        )
+        await together(self._containers.set_restart(c, restart) for c in await self._containers.find(service, slot))
 
     async def stop(self, service: str, slot: Slot, timeout_s: int) -> None:
         await together(
-            self._containers.stop(c, timeout_s)
-            for c in await self._containers.find(service, slot)
-            if not c.is_stopped
+            self._containers.stop(c, timeout_s) for c in await self._containers.find(service, slot) if not c.is_stopped
         )
 
     async def clear(self, service: str, slot: Slot) -> None:
@@ -135,9 +125,7 @@ class DockerEngine:
         try:
             found = await self._containers.inspect(replica)
             if not found:
-                raise NotFound(
-                    f"There is no container {replica:.12} of o8's.", "It may have been replaced meanwhile."
-                )
+                raise NotFound(f"There is no container {replica:.12} of o8's.", "It may have been replaced meanwhile.")
             lines = LogLines(is_tty=found["Config"]["Tty"], has_timestamps=timestamps)
             told = streams.log(
                 self._docker, replica, lines, tail=tail, since=since, follow=follow, timestamps=timestamps

@@ -90,8 +90,7 @@ def container(
         "Env": [_variable(name, value) for name, value in workload.environment.items()],
         "Labels": _labels(workload, index, installation),
         "StopTimeout": configuration.stop_timeout,
-        "HostConfig": _host(configuration, network)
-        | {"Mounts": _mounts(configuration, workload.service, volumes_dir)},
+        "HostConfig": _host(configuration, network) | {"Mounts": _mounts(configuration, workload.service, volumes_dir)},
         "NetworkingConfig": {"EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": str(address)}}}},
     }
     if configuration.command:
@@ -141,12 +140,8 @@ def _labels(workload: Workload, index: int, installation: str) -> dict[str, str]
 
 
 def _variable(name: str, value: str) -> str:
-    if (
-        not _VARIABLE.fullmatch(name) or "\0" in value
-    ):  # the value stays out of the message: it may be a secret
-        raise InvalidInput(
-            f"{name!r:.80} is not a usable environment variable.", "Letters, digits and _ only."
-        )
+    if not _VARIABLE.fullmatch(name) or "\0" in value:  # the value stays out of the message: it may be a secret
+        raise InvalidInput(f"{name!r:.80} is not a usable environment variable.", "Letters, digits and _ only.")
     return f"{name}={value}"
 
 

@@ -118,9 +118,7 @@ class Connection:
         if self._client:
             self._client.close()
 
-    async def _in_time(
-        self, doing: str, pool: ThreadPoolExecutor, work: Callable[[], T], limit_s: float
-    ) -> T:
+    async def _in_time(self, doing: str, pool: ThreadPoolExecutor, work: Callable[[], T], limit_s: float) -> T:
         try:
             return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(pool, work), limit_s)
         except TimeoutError:

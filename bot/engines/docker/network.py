@@ -67,10 +67,7 @@ class Network:
 
     def _check(self, found: dict[str, Any]) -> None:
         plans = (found.get("IPAM") or {}).get("Config") or [{}]
-        if (
-            found.get("Driver") == "bridge"
-            and {key: plans[0].get(key) for key in self._plan()} == self._plan()
-        ):
+        if found.get("Driver") == "bridge" and {key: plans[0].get(key) for key in self._plan()} == self._plan():
             return
         there = plans[0].get("Subnet", "no subnet")
         raise EngineError(

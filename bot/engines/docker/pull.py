@@ -98,9 +98,7 @@ class LayerSum:
 
     @property
     def total(self) -> tuple[int, int]:
-        return sum(done for done, _ in self._layers.values()), sum(
-            known for _, known in self._layers.values()
-        )
+        return sum(done for done, _ in self._layers.values()), sum(known for _, known in self._layers.values())
 
 
 async def fetch(
@@ -180,9 +178,7 @@ async def _next(
                 raise PullFailed("The pull was cancelled.")
             if (await asyncio.wait({coming}, timeout=LOOK_S))[0]:
                 return coming.result()
-        raise PullFailed(
-            f"The pull stalled: nothing came for {quiet_s:g} s.", "Try again.", is_transient=True
-        )
+        raise PullFailed(f"The pull stalled: nothing came for {quiet_s:g} s.", "Try again.", is_transient=True)
     finally:
         coming.cancel()
         await asyncio.wait({coming})  # the stream is closed when it has ended

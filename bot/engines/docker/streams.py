@@ -61,9 +61,7 @@ async def changes(docker: Connection, installation: str) -> AsyncGenerator[Chang
     pause = FIRST_PAUSE_S
     while True:
         try:
-            async with docker.stream(
-                "watch", "/events", params=_params(installation), quiet_s=QUIET_S
-            ) as stream:
+            async with docker.stream("watch", "/events", params=_params(installation), quiet_s=QUIET_S) as stream:
                 pause = FIRST_PAUSE_S
                 yield Change("", "connected")
                 async with aclosing(stream.objects()) as events:
