@@ -12,6 +12,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
+from bot.authority import Authority
 from bot.candidate import Candidates
 from bot.deployer import Checkpoint, Deployer
 from bot.doctor import Doctor
@@ -87,7 +88,7 @@ class App:
         worker = Worker(store, deployer, vault, settings.o8_places)
         follower = Follower(store, registry, worker, settings.poll_interval)
         services = Services(
-            settings=settings, store=store, worker=worker, follower=follower,
+            settings=settings, store=store, authority=Authority(store), worker=worker, follower=follower,
             operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
             inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
         )  # fmt: skip

@@ -5,6 +5,7 @@
     ├── InvalidInput         what was asked for makes no sense                      (400)
     ├── NotFound             no such service, deployment, release                   (404)
     ├── Conflict             makes sense, but not now: lock, nothing to cancel       (409)
+    ├── Forbidden            the one who asks has no right to it                     (403)
     ├── StoreUnavailable     SQLite is busy, full or damaged                        (503)
     ├── RegistryError        the registry's answer ends the attempt
     │   ├── WrongCredentials     name or password refused
@@ -76,6 +77,20 @@ class NotFound(O8Error):
 
 class Conflict(O8Error):
     code = "conflict"
+
+
+class Forbidden(O8Error):
+    """`action` is missing in `scope`; `granters` are the users who can give it. Empty: the one who asks is unknown."""
+
+    code = "forbidden"
+
+    def __init__(
+        self, message: str, next_step: str = "", *, action: str = "", scope: str = "", granters: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, next_step)
+        self.action = action
+        self.scope = scope
+        self.granters = tuple(granters)
 
 
 class StoreUnavailable(O8Error):

@@ -41,15 +41,16 @@ class Inbox:
                 actor = f"delivery:{delivery}"
                 wanted.append(wish(service, package.tag, package.digest, actor, delivery, package.commit))
         accepted = tuple(w.service for w in wanted) + tuple(lookups)
-        if package and not accepted and not reasons:
-            reasons.append(f"no service uses {package.image}")
+        unused = package if package and not accepted and not reasons else None
+        if unused:
+            reasons.append(f"no service uses {unused.image}")
         row = Delivery.model_validate({
             "id": delivery, "event": event, "received_at": now(), "body_digest": hashlib.sha256(body).hexdigest(),
             "verdict": "accepted" if accepted else "ignored", "accepted": accepted, "ignored": tuple(reasons),
             "image": package.image if package else "", "tag": package.tag if package else "",
             "processed_at": None if lookups else now(),
         })  # fmt: skip
-        if await self._store.receive(row, body, tuple(wanted)) is None:
+        if await self._store.receive(row, body, tuple(wanted), unused) is None:
             return Verdict("duplicate", (), ())
         for each in wanted:
             self._worker.notice(each.service)

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.configuration import Configuration
+from bot.permissions import Action, Grant
 
 Slot = Literal["a", "b"]
 SLOTS: tuple[Slot, Slot] = ("a", "b")
@@ -143,6 +144,7 @@ class Deployment(_Model):
     kind: Kind
     state: State
     actor: str
+    approved_by: str = Field("", description="actor who let it run, where `auto_deploy` asks for one")
     reason: str = ""
     is_automatic: bool = False
     image: str
@@ -229,3 +231,101 @@ class AuditEntry(_Model):
     action: str
     subject: str
     detail: dict[str, Any]
+
+
+class User(_Model):
+    """Somebody with rights. `slack` holds `team:user` of their Slack accounts."""
+
+    username: str
+    is_active: bool = True
+    created_at: datetime
+    grants: tuple[Grant, ...] = ()
+    slack: tuple[str, ...] = ()
+
+
+class AccessRequest(_Model):
+    """Somebody asked for a right; one who may grant it decides."""
+
+    id: int
+    username: str
+    actor: str
+    scope: str
+    action: Action
+    reason: str
+    state: Literal["open", "granted", "denied"]
+    decided_by: str | None = None
+    created_at: datetime
+    decided_at: datetime | None = None
+
+
+class Package(_Model):
+    """An image that was pushed and that no service uses; `tag` and `digest` are of its newest push."""
+
+    image: str
+    tag: str = ""
+    digest: str = ""
+    state: Literal["offered", "installed", "dismissed"]
+    first_seen: datetime
+    last_seen: datetime
+
+
+class CardKind(StrEnum):
+    """What a message in the channel is about."""
+
+    DEPLOYMENT = "deployment"
+    STEPS = "steps"  # of an ended deployment, in the thread of its card
+    REQUEST = "request"  # for access
+    PACKAGE = "package"  # to install?
+
+
+class Card(_Model):
+    """One message in the channel that follows its subject. `shown` < `wanted`: Slack does not show what is true now.
+
+    `ts` is Slack's id of the message in `channel` (an id), empty before it is posted.
+    """
+
+    id: int
+    kind: CardKind
+    subject: str
+    service: str = ""
+    wanted: int
+    shown: int
+    is_final: bool
+    channel: str = ""
+    ts: str = ""
+    attempted_at: datetime | None = Field(None, description="a post was begun and its answer is not known")
+    shown_at: datetime | None = None
+    failures: int = 0
+    not_before: datetime | None = None
+    changed_at: datetime
+
+
+class Channel(_Model):
+    """Where the cards of a service go; an empty `channel` is the one of SLACK_CHANNEL."""
+
+    service: str
+    channel: str = ""
+    muted_until: datetime | None = None
+
+
+class Place(_Model):
+    """Where something was asked in chat, and so where the answer goes. Ids are Slack's."""
+
+    team: str
+    user: str
+    channel: str = ""
+    thread: str = ""
+    response_url: str = Field("", description="5 posts within 30 minutes; empty for mentions and direct messages")
+    is_direct: bool = False
+
+
+class Ask(_Model):
+    """A command that somebody gave in chat. `key` is the same when Slack sends the same one again."""
+
+    id: int
+    key: str
+    actor: str
+    text: str
+    place: Place
+    state: Literal["asked", "running", "done"]
+    created_at: datetime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot.authority import Authority
 from bot.doctor import Doctor
 from bot.follower import Follower
 from bot.inbox import Inbox
@@ -17,6 +18,7 @@ from bot.worker import Worker
 class Services:
     settings: Settings
     store: Store
+    authority: Authority
     worker: Worker
     operations: Operations
     inbox: Inbox

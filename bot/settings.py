@@ -98,6 +98,17 @@ class Settings(BaseModel):
     slack_bot_token: SecretStr = Field(_EMPTY, description="Slack bot token `xoxb-...`")
     slack_signing_secret: SecretStr = Field(_EMPTY, description="Slack signing secret")
     slack_app_token: SecretStr = Field(_EMPTY, description="Slack app token `xapp-...`: Socket Mode")
+    slack_channel: Annotated[
+        str, matching(r"^(#?[a-z0-9_-]{1,80}|[CG][A-Z0-9]{2,20})?$", "a channel such as #deployments, or its id")
+    ] = Field("#deployments", description="channel of the cards, unless a service has its own (`/o8 route`)")
+    slack_quiet_hours: Annotated[
+        str,
+        matching(
+            r"^([0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( [A-Za-z_+-]+(/[A-Za-z0-9_+-]+)*)?)?$",
+            "such as 22:00-07:00 Europe/Berlin, or nothing",
+        ),
+    ] = Field("", description="when only trouble is told in the channel; what went well follows afterwards")
+    slack_api_url: str = Field("https://slack.com/api/", description="where Slack's Web API is")
 
     @field_validator("o8_subnet")
     @classmethod

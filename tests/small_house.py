@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from bot import traffic
+from bot.authority import Authority
 from bot.candidate import Candidates
 from bot.configuration import read
 from bot.deployer import Deployer
@@ -111,7 +112,7 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
     worker = Worker(store, deployer, vault, 2)
     follower = Follower(store, registry, worker, 600)
     return Services(
-        settings=settings, store=store, worker=worker, follower=follower,
+        settings=settings, store=store, authority=Authority(store), worker=worker, follower=follower,
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
         inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
     )  # fmt: skip

@@ -5,16 +5,20 @@ To add one: a method marked `@question` or `@change` in the module of its subjec
 
 from __future__ import annotations
 
+from bot.store.asks import Asks
 from bot.store.audit import Audit
+from bot.store.cards import Cards
 from bot.store.connection import AlreadyRunning
 from bot.store.deliveries import Deliveries
 from bot.store.deployments import Deployments
 from bot.store.health import Health
+from bot.store.packages import Packages
+from bot.store.people import People
 from bot.store.releases import Releases
 from bot.store.services import Services
 
 __all__ = ["AlreadyRunning", "Store"]
 
 
-class Store(Services, Deployments, Releases, Deliveries, Audit, Health):
+class Store(Services, Deployments, Releases, Deliveries, Packages, Audit, Health, People, Asks, Cards):
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

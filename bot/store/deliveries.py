@@ -11,14 +11,19 @@ from bot.errors import NotFound
 from bot.models import Delivery, Wanted
 from bot.store.connection import Connection, change, now, question, rows
 from bot.store.deployments import want
+from bot.store.packages import seen
+from bot.webhooks import PackageEvent
 
 KEPT_BODIES = 2_000  # newest deliveries whose bodies are kept; verdicts are kept ten times as long
 
 
 class Deliveries(Connection):
     @change
-    def receive(self, db: Database, delivery: Delivery, body: bytes, wanted: tuple[Wanted, ...]) -> Delivery | None:
+    def receive(self, db: Database, delivery: Delivery, body: bytes, wanted: tuple[Wanted, ...],
+                unused: PackageEvent | None = None) -> Delivery | None:  # fmt: skip
         """Stores a delivery together with the deployments it asks for; None when it is a duplicate.
+
+        `unused` is what it announces when no service uses that.
 
         Duplicate: the same id (GitHub keeps it on a redelivery) or the same body under another id, once accepted. One
         that failed inside o8 is taken again.
@@ -36,6 +41,8 @@ class Deliveries(Connection):
         db.execute(f"INSERT OR REPLACE INTO deliveries ({columns}) VALUES ({marks})", list(row.values()))  # noqa: S608
         for each in wanted:
             want(db, each)
+        if unused:
+            seen(db, unused.image, unused.tag, unused.digest)
         _forget_old(db)
         return delivery
 

@@ -50,3 +50,65 @@ def m0001_first(db: Database) -> None:
             detail TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL)""",
     ):
         db.execute(statement)
+
+
+@schema()
+def m0002_people_and_chat(db: Database) -> None:
+    endings = (
+        "('succeeded', 'unchanged', 'failed', 'rolled_back', 'superseded', 'cancelled', 'held', 'needs_attention')"
+    )
+    for statement in (
+        """CREATE TABLE users (
+            username TEXT PRIMARY KEY, is_active INTEGER NOT NULL DEFAULT 1, created_at TEXT NOT NULL)""",
+        """CREATE TABLE grants (
+            username TEXT NOT NULL REFERENCES users (username) ON DELETE CASCADE, scope TEXT NOT NULL,
+            action TEXT NOT NULL, granted_by TEXT NOT NULL, granted_at TEXT NOT NULL, expires_at TEXT,
+            PRIMARY KEY (username, scope, action))""",
+        """CREATE TABLE slack_users (
+            team TEXT NOT NULL, slack_user TEXT NOT NULL,
+            username TEXT NOT NULL REFERENCES users (username) ON DELETE CASCADE,
+            is_active INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (team, slack_user))""",
+        """CREATE TABLE access_requests (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, username TEXT NOT NULL, actor TEXT NOT NULL, scope TEXT NOT NULL,
+            action TEXT NOT NULL, reason TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'open', decided_by TEXT,
+            created_at TEXT NOT NULL, decided_at TEXT)""",
+        "ALTER TABLE deployments ADD COLUMN approved_by TEXT NOT NULL DEFAULT ''",
+        # A card is wanted as its subject is now, and was shown as it was at `shown`: see bot/store/cards.py.
+        """CREATE TABLE cards (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, subject TEXT NOT NULL,
+            service TEXT NOT NULL DEFAULT '', wanted INTEGER NOT NULL DEFAULT 1, shown INTEGER NOT NULL DEFAULT 0,
+            is_final INTEGER NOT NULL DEFAULT 0, channel TEXT NOT NULL DEFAULT '', ts TEXT NOT NULL DEFAULT '',
+            attempted_at TEXT, shown_at TEXT, failures INTEGER NOT NULL DEFAULT 0, not_before TEXT,
+            changed_at TEXT NOT NULL, UNIQUE (kind, subject))""",
+        "CREATE INDEX cards_to_show ON cards (id) WHERE shown < wanted",
+        "CREATE TABLE channels (service TEXT PRIMARY KEY, channel TEXT NOT NULL DEFAULT '', muted_until TEXT)",
+        """CREATE TABLE asks (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, actor TEXT NOT NULL, text TEXT NOT NULL,
+            place TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'asked', created_at TEXT NOT NULL, ended_at TEXT)""",
+        "CREATE INDEX asks_open ON asks (id) WHERE state <> 'done'",
+        """CREATE TABLE packages (
+            image TEXT PRIMARY KEY, tag TEXT NOT NULL DEFAULT '', digest TEXT NOT NULL DEFAULT '',
+            state TEXT NOT NULL DEFAULT 'offered', first_seen TEXT NOT NULL, last_seen TEXT NOT NULL)""",
+        # The wish to show a change is part of the change itself: no code path can forget it, no kill can part them.
+        f"""CREATE TRIGGER card_of_new_deployment AFTER INSERT ON deployments BEGIN
+            INSERT INTO cards (kind, subject, service, is_final, changed_at)
+            VALUES ('deployment', new.id, new.service, new.state IN {endings}, new.created_at); END""",
+        f"""CREATE TRIGGER card_of_changed_deployment AFTER UPDATE OF state, tag, digest ON deployments
+            WHEN old.state <> new.state OR old.tag <> new.tag OR old.digest <> new.digest BEGIN
+            UPDATE cards SET wanted = wanted + 1, is_final = new.state IN {endings},
+                changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
+            WHERE kind = 'deployment' AND subject = CAST(new.id AS TEXT); END""",
+        f"""CREATE TRIGGER steps_of_ended_deployment AFTER UPDATE OF state ON deployments
+            WHEN new.state IN {endings} AND old.state NOT IN {endings} AND new.started_at IS NOT NULL BEGIN
+            INSERT INTO cards (kind, subject, service, is_final, changed_at)
+            VALUES ('steps', new.id, new.service, 1, strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')); END""",
+        """CREATE TRIGGER card_of_replaced_release AFTER UPDATE OF live ON services
+            WHEN old.live IS NOT NULL AND old.live IS NOT new.live BEGIN
+            UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
+            WHERE kind = 'deployment' AND subject = CAST(old.live AS TEXT); END""",
+        """CREATE TRIGGER card_of_lifted_hold AFTER UPDATE OF hold ON services WHEN old.hold IS NOT NULL AND new.hold IS NULL
+            BEGIN UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
+            WHERE kind = 'deployment' AND subject = (
+                SELECT CAST(max(id) AS TEXT) FROM deployments WHERE service = new.name AND state <> 'held'); END""",
+    ):
+        db.execute(statement)

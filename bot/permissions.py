@@ -1,0 +1,93 @@
+"""Who may do what: actions, scopes, and what implies what. Pure; docs/permissions.md is its table for people.
+
+To add an action: a member of `Action`, its line in `_IMPLIED`, its row in the docs (a test holds both together).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+GLOBAL = "global"
+_SERVICE = "service:"
+
+
+class Action(StrEnum):
+    ADMIN = "admin"
+    MANAGE = "manage"
+    DEPLOY = "deploy"
+    VIEW_STATUS = "view_status"
+    VIEW_LOGS = "view_logs"
+    EDIT_CONFIGURATION = "edit_configuration"
+    VIEW_CONFIGURATION = "view_configuration"
+    EDIT_ENV = "edit_env"
+    VIEW_ENV = "view_env"
+    PULL_NEW_IMAGE = "pull_new_image"
+    ADD_NEW_SERVICE = "add_new_service"
+
+
+GLOBAL_ONLY = frozenset({Action.PULL_NEW_IMAGE, Action.ADD_NEW_SERVICE})
+_IMPLIED: dict[Action, frozenset[Action]] = {
+    Action.ADMIN: frozenset(Action),
+    Action.MANAGE: frozenset({Action.DEPLOY, Action.VIEW_STATUS}),
+    Action.DEPLOY: frozenset({Action.VIEW_STATUS}),
+    Action.VIEW_STATUS: frozenset(),
+    Action.VIEW_LOGS: frozenset({Action.VIEW_STATUS}),
+    Action.EDIT_CONFIGURATION: frozenset({Action.VIEW_CONFIGURATION, Action.VIEW_STATUS}),
+    Action.VIEW_CONFIGURATION: frozenset({Action.VIEW_STATUS}),
+    Action.EDIT_ENV: frozenset({Action.VIEW_ENV, Action.VIEW_STATUS}),
+    Action.VIEW_ENV: frozenset({Action.VIEW_STATUS}),
+    Action.PULL_NEW_IMAGE: frozenset(),
+    Action.ADD_NEW_SERVICE: frozenset(),
+}
+
+
+class Grant(BaseModel):
+    """A user's right to an action in a scope, for ever or until `expires_at`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    scope: str
+    action: Action
+    granted_by: str = ""
+    granted_at: datetime | None = None
+    expires_at: datetime | None = None
+
+    def is_valid(self, at: datetime) -> bool:
+        return self.expires_at is None or self.expires_at > at
+
+    def gives(self, action: Action, scope: str) -> bool:
+        """Whether it covers `action` in `scope`; says nothing about its time."""
+        return self.scope in (GLOBAL, scope) and (action == self.action or action in _IMPLIED[self.action])
+
+
+class Person(BaseModel):
+    """Somebody who asks, with the rights of this moment. `actor` is how history names them, such as `slack:T1:U1`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    actor: str
+    username: str
+    grants: tuple[Grant, ...] = ()
+
+    def may(self, action: Action, service: str = "") -> bool:
+        """Whether they may do `action` to `service`; without one, in the scope `global`."""
+        now = datetime.now(UTC)
+        return any(grant.is_valid(now) and grant.gives(action, scope_of(service)) for grant in self.grants)
+
+    def may_grant(self, action: Action, scope: str) -> bool:
+        """Only an admin of a scope gives rights in it, and nobody gives what they do not hold."""
+        service = service_of(scope)
+        return self.may(Action.ADMIN, service) and self.may(action, service)
+
+
+def scope_of(service: str) -> str:
+    """The scope of one service; of no service it is `global`."""
+    return f"{_SERVICE}{service}" if service else GLOBAL
+
+
+def service_of(scope: str) -> str:
+    """The other way round: empty for `global`."""
+    return scope.removeprefix(_SERVICE) if scope.startswith(_SERVICE) else ""

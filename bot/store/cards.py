@@ -1,0 +1,90 @@
+"""The outbox of the channel: for each card what is true now (`wanted`) and what Slack shows (`shown`).
+
+Not a list of events: however long Slack was away, one message brings a card to its true state. The cards of
+deployments are written by triggers of the schema, inside the change they tell of.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from bot.errors import NotFound
+from bot.models import Card, CardKind, Channel
+from bot.store.connection import Connection, change, now, question, rows
+
+
+class Cards(Connection):
+    @question
+    def due_cards(self, db: Database, limit: int = 500) -> tuple[Card, ...]:
+        """Cards that do not show what is true, oldest first."""
+        return _cards(db, "SELECT * FROM cards WHERE shown < wanted ORDER BY id LIMIT ?", [limit])
+
+    @question
+    def card(self, db: Database, kind: CardKind, subject: str) -> Card:
+        found = _cards(db, "SELECT * FROM cards WHERE kind = ? AND subject = ?", [kind, subject])
+        if not found:
+            raise NotFound(f"There is no card of {kind} {subject}.")
+        return found[0]
+
+    @change
+    def begin_post(self, db: Database, id: int, channel: str) -> None:
+        """Written before a message is posted: after a kill or a lost answer it is looked for before it is posted again."""
+        db.execute("UPDATE cards SET attempted_at = ?, channel = ? WHERE id = ?", [now(), channel, id])
+
+    @change
+    def card_shown(self, db: Database, id: int, version: int, channel: str, ts: str) -> None:
+        """Slack shows the card as it was at `version`."""
+        db.execute(
+            "UPDATE cards SET shown = max(shown, ?), channel = ?, ts = ?, attempted_at = NULL, shown_at = ?, "
+            "failures = 0, not_before = NULL WHERE id = ?",
+            [version, channel, ts, now(), id],
+        )
+
+    @change
+    def card_failed(self, db: Database, id: int, not_before: datetime, *, is_known: bool) -> None:
+        """Try again later. `is_known`: Slack said that nothing was posted."""
+        db.execute(
+            "UPDATE cards SET failures = failures + 1, not_before = ?, attempted_at = CASE WHEN ? THEN NULL "
+            "ELSE attempted_at END WHERE id = ?",
+            [not_before.isoformat(timespec="milliseconds"), is_known, id],
+        )
+
+    @change
+    def card_gone(self, db: Database, id: int) -> None:
+        """Its message was deleted: it will be posted anew."""
+        db.execute("UPDATE cards SET ts = '', attempted_at = NULL WHERE id = ?", [id])
+
+    @change
+    def card_dropped(self, db: Database, id: int, version: int) -> None:
+        """Nobody wants to see it in this state."""
+        db.execute("UPDATE cards SET shown = max(shown, ?) WHERE id = ?", [version, id])
+
+    @change
+    def drop_old_cards(self, db: Database) -> None:
+        """Everything so far happened before the channel was there to tell."""
+        db.execute("UPDATE cards SET shown = wanted")
+
+    @question
+    def channel_of(self, db: Database, service: str) -> Channel:
+        found = rows(db, "SELECT * FROM channels WHERE service = ?", [service])
+        return Channel.model_validate(found[0] if found else {"service": service})
+
+    @change
+    def set_channel(self, db: Database, service: str, channel: str) -> None:
+        """Cards of `service` go to `channel` from now on; empty: to the default one."""
+        statement = """INSERT INTO channels (service, channel) VALUES (?, ?)
+            ON CONFLICT (service) DO UPDATE SET channel = excluded.channel"""
+        db.execute(statement, [service, channel])
+
+    @change
+    def mute(self, db: Database, service: str, until: datetime | None) -> None:
+        statement = """INSERT INTO channels (service, muted_until) VALUES (?, ?)
+            ON CONFLICT (service) DO UPDATE SET muted_until = excluded.muted_until"""
+        db.execute(statement, [service, until and until.isoformat(timespec="milliseconds")])
+
+
+def _cards(db: Database, query: str, parameters: Any = ()) -> tuple[Card, ...]:
+    return tuple(Card.model_validate(row) for row in rows(db, query, parameters))
