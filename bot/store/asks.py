@@ -1,4 +1,4 @@
-"""Commands given in chat: written down before Slack hears that they were understood, so that none is lost or run twice."""
+"""Commands given in chat, written down before Slack hears that they were understood: none is lost or run twice."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Cards(Connection):
 
     @change
     def begin_post(self, db: Database, id: int, channel: str) -> None:
-        """Written before a message is posted: after a kill or a lost answer it is looked for before it is posted again."""
+        """Before a message is posted: after a kill or a lost answer it is looked for, not posted again."""
         db.execute("UPDATE cards SET attempted_at = ?, channel = ? WHERE id = ?", [now(), channel, id])
 
     @change

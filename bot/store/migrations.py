@@ -53,10 +53,7 @@ def m0001_first(db: Database) -> None:
 
 
 @schema()
-def m0002_people_and_chat(db: Database) -> None:
-    endings = (
-        "('succeeded', 'unchanged', 'failed', 'rolled_back', 'superseded', 'cancelled', 'held', 'needs_attention')"
-    )
+def m0002_people(db: Database) -> None:
     for statement in (
         """CREATE TABLE users (
             username TEXT PRIMARY KEY, is_active INTEGER NOT NULL DEFAULT 1, created_at TEXT NOT NULL)""",
@@ -73,6 +70,13 @@ def m0002_people_and_chat(db: Database) -> None:
             action TEXT NOT NULL, reason TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'open', decided_by TEXT,
             created_at TEXT NOT NULL, decided_at TEXT)""",
         "ALTER TABLE deployments ADD COLUMN approved_by TEXT NOT NULL DEFAULT ''",
+    ):
+        db.execute(statement)
+
+
+@schema()
+def m0003_chat(db: Database) -> None:
+    for statement in (
         # A card is wanted as its subject is now, and was shown as it was at `shown`: see bot/store/cards.py.
         """CREATE TABLE cards (
             id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, subject TEXT NOT NULL,
@@ -89,26 +93,43 @@ def m0002_people_and_chat(db: Database) -> None:
         """CREATE TABLE packages (
             image TEXT PRIMARY KEY, tag TEXT NOT NULL DEFAULT '', digest TEXT NOT NULL DEFAULT '',
             state TEXT NOT NULL DEFAULT 'offered', first_seen TEXT NOT NULL, last_seen TEXT NOT NULL)""",
-        # The wish to show a change is part of the change itself: no code path can forget it, no kill can part them.
-        f"""CREATE TRIGGER card_of_new_deployment AFTER INSERT ON deployments BEGIN
-            INSERT INTO cards (kind, subject, service, is_final, changed_at)
-            VALUES ('deployment', new.id, new.service, new.state IN {endings}, new.created_at); END""",
-        f"""CREATE TRIGGER card_of_changed_deployment AFTER UPDATE OF state, tag, digest ON deployments
-            WHEN old.state <> new.state OR old.tag <> new.tag OR old.digest <> new.digest BEGIN
-            UPDATE cards SET wanted = wanted + 1, is_final = new.state IN {endings},
-                changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
-            WHERE kind = 'deployment' AND subject = CAST(new.id AS TEXT); END""",
-        f"""CREATE TRIGGER steps_of_ended_deployment AFTER UPDATE OF state ON deployments
-            WHEN new.state IN {endings} AND old.state NOT IN {endings} AND new.started_at IS NOT NULL BEGIN
-            INSERT INTO cards (kind, subject, service, is_final, changed_at)
-            VALUES ('steps', new.id, new.service, 1, strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')); END""",
-        """CREATE TRIGGER card_of_replaced_release AFTER UPDATE OF live ON services
-            WHEN old.live IS NOT NULL AND old.live IS NOT new.live BEGIN
-            UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
-            WHERE kind = 'deployment' AND subject = CAST(old.live AS TEXT); END""",
-        """CREATE TRIGGER card_of_lifted_hold AFTER UPDATE OF hold ON services WHEN old.hold IS NOT NULL AND new.hold IS NULL
-            BEGIN UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
-            WHERE kind = 'deployment' AND subject = (
-                SELECT CAST(max(id) AS TEXT) FROM deployments WHERE service = new.name AND state <> 'held'); END""",
+        "CREATE TABLE ended_states (state TEXT PRIMARY KEY)",
+        """INSERT INTO ended_states VALUES ('succeeded'), ('unchanged'), ('failed'), ('rolled_back'), ('superseded'),
+            ('cancelled'), ('held'), ('needs_attention')""",
+        *_CARDS_OF_DEPLOYMENTS,
     ):
         db.execute(statement)
+
+
+# The wish to show a change is part of the change itself: no code path can forget it, no kill can part the two.
+_CARDS_OF_DEPLOYMENTS = (
+    """CREATE TRIGGER card_of_new_deployment AFTER INSERT ON deployments BEGIN
+        INSERT INTO cards (kind, subject, service, is_final, changed_at) VALUES (
+            'deployment', new.id, new.service, new.state IN (SELECT state FROM ended_states), new.created_at);
+    END""",
+    """CREATE TRIGGER card_of_changed_deployment AFTER UPDATE OF state, tag, digest ON deployments
+    WHEN old.state <> new.state OR old.tag <> new.tag OR old.digest <> new.digest BEGIN
+        UPDATE cards SET wanted = wanted + 1, is_final = new.state IN (SELECT state FROM ended_states),
+            changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
+        WHERE kind = 'deployment' AND subject = CAST(new.id AS TEXT);
+    END""",
+    """CREATE TRIGGER steps_of_ended_deployment AFTER UPDATE OF state ON deployments
+    WHEN new.started_at IS NOT NULL AND new.state IN (SELECT state FROM ended_states)
+        AND old.state NOT IN (SELECT state FROM ended_states) BEGIN
+        INSERT INTO cards (kind, subject, service, is_final, changed_at)
+        VALUES ('steps', new.id, new.service, 1, strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'));
+    END""",
+    # Its button to return to what was before makes no sense any more.
+    """CREATE TRIGGER card_of_replaced_release AFTER UPDATE OF live ON services
+    WHEN old.live IS NOT NULL AND old.live IS NOT new.live BEGIN
+        UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
+        WHERE kind = 'deployment' AND subject = CAST(old.live AS TEXT);
+    END""",
+    # So does its button to lift the hold.
+    """CREATE TRIGGER card_of_lifted_hold AFTER UPDATE OF hold ON services
+    WHEN old.hold IS NOT NULL AND new.hold IS NULL BEGIN
+        UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
+        WHERE kind = 'deployment' AND subject = (
+            SELECT CAST(max(id) AS TEXT) FROM deployments WHERE service = new.name AND state <> 'held');
+    END""",
+)

@@ -38,7 +38,8 @@ def seen(db: Database, image: str, tag: str, digest: str) -> None:
     """Remembers a push that no service uses; the first one of an image wants a card. Inside an open transaction."""
     is_new = not rows(db, "SELECT 1 FROM packages WHERE image = ?", [image])
     statement = """INSERT INTO packages (image, tag, digest, first_seen, last_seen) VALUES (?, ?, ?, ?, ?)
-        ON CONFLICT (image) DO UPDATE SET tag = excluded.tag, digest = excluded.digest, last_seen = excluded.last_seen"""
+        ON CONFLICT (image) DO UPDATE
+        SET tag = excluded.tag, digest = excluded.digest, last_seen = excluded.last_seen"""
     db.execute(statement, [image, tag, digest, now(), now()])
     if is_new:
         db.execute("INSERT INTO cards (kind, subject, changed_at) VALUES ('package', ?, ?)", [image, now()])
