@@ -1,4 +1,4 @@
-"""All verbs by name, each with its grammar, its permission and its help. Filled by `@verb` in `handlers.chatops.verbs`."""
+"""All verbs by name, with grammar, permission and help. Filled by `@verb` in `handlers.chatops.verbs`."""
 
 from __future__ import annotations
 
