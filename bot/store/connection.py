@@ -52,6 +52,8 @@ class Connection:
                 raise
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
+        self._commits = 0
+        self._committed = asyncio.Event()
 
     def _prepare(self, path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives -wal and -shm its mode
@@ -78,7 +80,21 @@ class Connection:
 
     async def write(self, work: Callable[[Database], T]) -> T:
         """Runs `work` in one transaction. A caller that is cancelled does not undo it."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, _commit, work, self._writing)
+        loop = asyncio.get_running_loop()
+        job = self._writer.submit(_commit, work, self._writing)
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._note_commit))
+        return await asyncio.wrap_future(job)
+
+    async def committed(self, seen: int = -1) -> int:
+        """Returns once something was written since `seen`, which an earlier call returned; without one at once."""
+        while self._commits <= seen:
+            await self._committed.wait()
+        return self._commits
+
+    def _note_commit(self) -> None:
+        self._commits += 1
+        self._committed.set()
+        self._committed = asyncio.Event()
 
     def _installation(self) -> str:
         """Marks the containers of this database; a new database never takes another one's for its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,7 @@ async def test_the_schema_is_applied_once(database: Path) -> None:
     for _ in range(2):
         store = await Store.open(database)
         applied = await store.read(lambda db: [m.name for m in schema.applied(db)])
-        assert applied == ["m0001_first"]
+        assert applied == ["m0001_first", "m0002_people", "m0003_chat"]
         await store.close()
 
 
@@ -110,3 +111,13 @@ async def test_damage_inside_the_file_is_found(database: Path, offset: int) -> N
     found = await store.damage()
     await store.close()
     assert found and not any(line == "ok" or line.startswith("***") for line in found)
+
+
+async def test_who_waits_for_a_write_hears_of_it(store: Store) -> None:
+    seen = await store.committed()
+    waiting = asyncio.create_task(store.committed(seen))
+    await store.services()
+    assert not waiting.done()
+    await store.record("cli:x", "test", "web", {})
+    assert await waiting > seen
+    assert await store.committed(seen) > seen
