@@ -73,7 +73,7 @@ class App:
 
     @classmethod
     def _join(cls, settings: Settings, store: Store, checkpoint: Checkpoint) -> Self:
-        session = aiohttp.ClientSession()
+        session, authority = aiohttp.ClientSession(), Authority(store)
         vault = Vault(settings.o8_secret_key.get_secret_value() or key_in(settings.o8_data_dir))
         credentials = Credentials(settings.docker_server_address, settings.docker_username, settings.registry_password)
         engine = DockerEngine(
@@ -85,10 +85,10 @@ class App:
         candidates = Candidates(store, engine, Prober(session), credentials, settings.base_domain)
         traffic = Traffic(nginx, engine.addresses)
         deployer = Deployer(store, Resolver(registry), candidates, traffic, checkpoint)
-        worker = Worker(store, deployer, vault, settings.o8_places)
+        worker = Worker(store, deployer, vault, authority, settings.o8_places)
         follower = Follower(store, registry, worker, settings.poll_interval)
         services = Services(
-            settings=settings, store=store, authority=Authority(store), worker=worker, follower=follower,
+            settings=settings, store=store, authority=authority, worker=worker, follower=follower,
             operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
             inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
         )  # fmt: skip

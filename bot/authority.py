@@ -5,13 +5,24 @@ Rights are read anew at every question, so that what was revoked a moment ago is
 
 from __future__ import annotations
 
+import difflib
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from bot.accounts import User
 from bot.errors import Forbidden, NotFound
-from bot.models import User
+from bot.models import Kind
 from bot.permissions import GLOBAL, Action, Grant, Person, scope_of
 from bot.store import Store
+from bot.store.services import no_service
 
 # Who may open o8's socket is an admin of the machine; what o8 does by itself asks nobody.
-ADMINS_BY_NATURE = ("cli:", "delivery:", "poller", "reconciler", "o8")
+_ADMINS_BY_NATURE = ("cli", "delivery", "poller", "reconciler", "o8")
+CODE_LASTS = timedelta(minutes=30)
+CODE_TRIES = 5
+_KINDS = {Kind.CONFIGURE: Action.VIEW_STATUS, Kind.START: Action.MANAGE}  # configuring was checked for what it changed
 
 
 class Authority:
@@ -20,15 +31,15 @@ class Authority:
 
     async def who(self, actor: str) -> Person:
         """The person behind an actor such as `slack:T1:U1`; raises `Forbidden` without an action for a stranger."""
-        if actor.startswith(ADMINS_BY_NATURE):
-            return Person(actor=actor, username=actor, grants=(Grant(scope=GLOBAL, action=Action.ADMIN),))
         kind, _, name = actor.partition(":")
+        if kind in _ADMINS_BY_NATURE:
+            return Person(actor=actor, username=actor, grants=(Grant(scope=GLOBAL, action=Action.ADMIN),))
         user = await self._user(kind, name)
         if user is None:
             raise Forbidden(
                 "o8 does not know you yet.",
-                "Ask an admin for a first grant: `/o8 grant @you view_status global`. "
-                "The first admin is made on the server: `o8 slack admin @you`.",
+                "Ask an admin for a first right: `/o8 grant @you view_status global`. "
+                "The first admin says `/o8 hello CODE`, with the code that `o8 slack code` prints on the server.",
             )
         return Person(actor=actor, username=user.username, grants=user.grants)
 
@@ -39,21 +50,35 @@ class Authority:
         in the same words as for one that does not exist.
         """
         person = await self.who(actor)
+        if service:
+            await self._require_seen(person, service)
         if person.may(action, service):
             return person
-        if service and not person.may(Action.VIEW_STATUS, service):
-            raise await self.unseen(person, service)
         scope = scope_of(service)
         granters = await self.granters(action, scope)
         raise Forbidden(
             f"You need `{action}` in `{scope}` for this.",
-            f"{', '.join(granters) or 'An admin'} can grant it; `/o8 request {action} {scope} -- why` asks for it.",
+            f"{' or '.join(granters) or 'An admin'} can grant it; `/o8 request {action} {scope} -- why` asks for it.",
             action=action, scope=scope, granters=granters,
         )  # fmt: skip
 
-    async def unseen(self, person: Person, service: str) -> NotFound:
-        """The error for a service that does not exist, as far as `person` may know."""
-        raise NotImplementedError
+    async def may_run(self, actor: str, kind: Kind, service: str) -> str:
+        """Why a deployment that was asked for earlier may not run now, as a sentence; empty when it may."""
+        try:
+            await self.require(actor, _KINDS.get(kind, Action.DEPLOY), service)
+        except (Forbidden, NotFound):
+            return f"{actor} may not {kind} {service} any more."
+        return ""
+
+    async def is_same_person(self, actor: str, other: str) -> bool:
+        """Whether two actors are one user; the machine's own (`cli:root`) are the same only by name."""
+        if actor == other:
+            return True
+        kinds = {actor.partition(":")[0], other.partition(":")[0]}
+        if kinds & set(_ADMINS_BY_NATURE):
+            return False
+        users = [await self._user(*each.partition(":")[::2]) for each in (actor, other)]
+        return users[0] is not None and users[1] is not None and users[0].username == users[1].username
 
     async def granters(self, action: Action, scope: str) -> tuple[str, ...]:
         """Usernames of those who can give `action` in `scope`."""
@@ -61,8 +86,43 @@ class Authority:
         people = (Person(actor="", username=u.username, grants=u.grants) for u in users if u.is_active)
         return tuple(person.username for person in people if person.may_grant(action, scope))
 
+    async def seen_by(self, person: Person) -> tuple[str, ...]:
+        """Names of the services that `person` may see."""
+        return tuple(s.name for s in await self._store.services() if person.may(Action.VIEW_STATUS, s.name))
+
+    async def new_code(self) -> str:
+        """A code with which one Slack account becomes admin of everything: once, within `CODE_LASTS`."""
+        code = secrets.token_hex(5).upper()
+        await self._store.set_code(_hash(code), datetime.now(UTC) + CODE_LASTS)
+        return code
+
+    async def redeem_code(self, code: str, team: str, slack_user: str, username: str) -> bool:
+        """Makes the sender of the code admin of everything; False for a wrong, used or late one.
+
+        After `CODE_TRIES` wrong ones the code is void.
+        """
+        found = await self._store.code()
+        if found is None or found.expires_at < datetime.now(UTC):
+            return False
+        if not hmac.compare_digest(found.hash, _hash(code.strip().upper())):
+            await self._store.count_wrong_code(CODE_TRIES)
+            return False
+        await self._store.spend_code(team, slack_user, username, "o8")
+        await self._store.record(f"slack:{team}:{slack_user}", "hello", username, {"scope": GLOBAL})
+        return True
+
+    async def _require_seen(self, person: Person, service: str) -> None:
+        """Raises `NotFound` in one and the same way for what is not there and for what must stay unknown."""
+        seen = await self.seen_by(person)
+        if service not in seen:
+            raise no_service(service, has_any=bool(seen), close=difflib.get_close_matches(service, seen, n=2))
+
     async def _user(self, kind: str, name: str) -> User | None:
         if kind == "slack":
             team, _, slack_user = name.partition(":")
             return await self._store.user_of_slack(team, slack_user)
         return None
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(code.encode(errors="replace")).hexdigest()

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.configuration import Configuration
-from bot.permissions import Action, Grant
 
 Slot = Literal["a", "b"]
 SLOTS: tuple[Slot, Slot] = ("a", "b")
@@ -89,11 +88,11 @@ CANCELLABLE = frozenset({State.WAITING, State.QUEUED, State.RESOLVING, State.PUL
 AFTER_SWITCH = frozenset({State.DRAINING, State.WATCHING})
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Hold(_Model):
+class Hold(Model):
     """Automatic deployments are recorded but not run."""
 
     reason: str
@@ -101,7 +100,7 @@ class Hold(_Model):
     since: datetime
 
 
-class Lock(_Model):
+class Lock(Model):
     """Nobody deploys until `until`, or until it is lifted."""
 
     reason: str
@@ -110,7 +109,7 @@ class Lock(_Model):
     until: datetime
 
 
-class Service(_Model):
+class Service(Model):
     """A service as o8 keeps it. `block` is its place in the address plan (`bot.addresses`)."""
 
     name: str
@@ -124,7 +123,7 @@ class Service(_Model):
     created_at: datetime
 
 
-class Step(_Model):
+class Step(Model):
     """One state of a deployment with its times. `detail` holds what it found (digest, bytes, checks)."""
 
     state: State
@@ -133,7 +132,7 @@ class Step(_Model):
     detail: dict[str, Any] = {}
 
 
-class Deployment(_Model):
+class Deployment(Model):
     """One attempt to make a service run a given image digest with a given configuration.
 
     A succeeded one is a release. `configuration` and `environment_revision` are snapshots: rollback restores both.
@@ -180,7 +179,7 @@ class Deployment(_Model):
         return self.tag or self.digest.removeprefix("sha256:")[:12] or f"#{self.id}"
 
 
-class Wanted(_Model):
+class Wanted(Model):
     """What an entry point asks for; the worker turns it into a `Deployment`."""
 
     service: str
@@ -197,7 +196,7 @@ class Wanted(_Model):
     is_repair: bool = Field(False, description="o8 brings back what should run: allowed under a lock")
 
 
-class EnvironmentRevision(_Model):
+class EnvironmentRevision(Model):
     """One saved state of a service's environment, without its values."""
 
     revision: int
@@ -206,7 +205,7 @@ class EnvironmentRevision(_Model):
     created_at: datetime
 
 
-class Delivery(_Model):
+class Delivery(Model):
     """One webhook as received, with o8's verdict on it."""
 
     id: str
@@ -222,7 +221,7 @@ class Delivery(_Model):
     duplicates: int = 0
 
 
-class AuditEntry(_Model):
+class AuditEntry(Model):
     """One act of one actor."""
 
     id: int
@@ -231,101 +230,3 @@ class AuditEntry(_Model):
     action: str
     subject: str
     detail: dict[str, Any]
-
-
-class User(_Model):
-    """Somebody with rights. `slack` holds `team:user` of their Slack accounts."""
-
-    username: str
-    is_active: bool = True
-    created_at: datetime
-    grants: tuple[Grant, ...] = ()
-    slack: tuple[str, ...] = ()
-
-
-class AccessRequest(_Model):
-    """Somebody asked for a right; one who may grant it decides."""
-
-    id: int
-    username: str
-    actor: str
-    scope: str
-    action: Action
-    reason: str
-    state: Literal["open", "granted", "denied"]
-    decided_by: str | None = None
-    created_at: datetime
-    decided_at: datetime | None = None
-
-
-class Package(_Model):
-    """An image that was pushed and that no service uses; `tag` and `digest` are of its newest push."""
-
-    image: str
-    tag: str = ""
-    digest: str = ""
-    state: Literal["offered", "installed", "dismissed"]
-    first_seen: datetime
-    last_seen: datetime
-
-
-class CardKind(StrEnum):
-    """What a message in the channel is about."""
-
-    DEPLOYMENT = "deployment"
-    STEPS = "steps"  # of an ended deployment, in the thread of its card
-    REQUEST = "request"  # for access
-    PACKAGE = "package"  # to install?
-
-
-class Card(_Model):
-    """One message in the channel that follows its subject. `shown` < `wanted`: Slack does not show what is true now.
-
-    `ts` is Slack's id of the message in `channel` (an id), empty before it is posted.
-    """
-
-    id: int
-    kind: CardKind
-    subject: str
-    service: str = ""
-    wanted: int
-    shown: int
-    is_final: bool
-    channel: str = ""
-    ts: str = ""
-    attempted_at: datetime | None = Field(None, description="a post was begun and its answer is not known")
-    shown_at: datetime | None = None
-    failures: int = 0
-    not_before: datetime | None = None
-    changed_at: datetime
-
-
-class Channel(_Model):
-    """Where the cards of a service go; an empty `channel` is the one of SLACK_CHANNEL."""
-
-    service: str
-    channel: str = ""
-    muted_until: datetime | None = None
-
-
-class Place(_Model):
-    """Where something was asked in chat, and so where the answer goes. Ids are Slack's."""
-
-    team: str
-    user: str
-    channel: str = ""
-    thread: str = ""
-    response_url: str = Field("", description="5 posts within 30 minutes; empty for mentions and direct messages")
-    is_direct: bool = False
-
-
-class Ask(_Model):
-    """A command that somebody gave in chat. `key` is the same when Slack sends the same one again."""
-
-    id: int
-    key: str
-    actor: str
-    text: str
-    place: Place
-    state: Literal["asked", "running", "done"]
-    created_at: datetime

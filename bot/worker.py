@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
 from bot import environment
+from bot.authority import Authority
 from bot.deployer import Deployer
 from bot.errors import Conflict, O8Error, StoreUnavailable
 from bot.models import Deployment, State, Wanted
@@ -26,8 +27,9 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Every entry point ends in `want`. Call `start` once the engine and nginx can be reached."""
 
-    def __init__(self, store: Store, deployer: Deployer, vault: Vault, places: int) -> None:
+    def __init__(self, store: Store, deployer: Deployer, vault: Vault, authority: Authority, places: int) -> None:
         self._store = store
+        self._authority = authority
         self._deployer = deployer
         self._vault = vault
         self._places = asyncio.Semaphore(places)
@@ -61,9 +63,9 @@ class Worker:
         """Something was queued for `service` in the store directly (by a delivery)."""
         self._wake(service)
 
-    async def approve(self, id: int) -> Deployment:
+    async def approve(self, id: int, by: str) -> Deployment:
         """Lets a waiting deployment run; raises `Conflict` when it does not wait."""
-        deployment = await self._store.approve(id)
+        deployment = await self._store.approve(id, by)
         self._wake(deployment.service)
         return deployment
 
@@ -154,7 +156,7 @@ class Worker:
         interrupted = next((d for d in unfinished if d.state is not State.QUEUED), None)
         found = await self._store.service(service)
         deployment = interrupted or await self._store.claim(service)
-        if deployment is None:
+        if deployment is None or (interrupted is None and await self._is_refused(deployment)):
             return None
         # Known from the moment it was claimed, so that a cancel never falls between the two.
         run = self._runs[service] = Run(deployment, found, None, is_interrupted=interrupted is not None)
@@ -163,6 +165,17 @@ class Worker:
         if any(d.id > deployment.id for d in unfinished):
             run.newer.set()
         return run
+
+    async def _is_refused(self, deployment: Deployment) -> bool:
+        """Rights were checked when it was asked for. Those of who asked, or approved, may be gone by now."""
+        actor = deployment.approved_by or deployment.actor
+        why = await self._authority.may_run(actor, deployment.kind, deployment.service)
+        if why:
+            await self._store.finish(
+                deployment.id, State.CANCELLED, error_code="forbidden", error=why,
+                next_step="Somebody who may can ask for it again.",
+            )  # fmt: skip
+        return bool(why)
 
     async def _give_up(self, service: str, error: Exception) -> None:
         text = error.message if isinstance(error, O8Error) else f"A fault inside o8: {type(error).__name__}."

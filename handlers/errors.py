@@ -19,6 +19,7 @@ from bot.errors import (
     Conflict,
     DiskFull,
     EngineUnavailable,
+    Forbidden,
     InvalidInput,
     NotFound,
     O8Error,
@@ -29,6 +30,7 @@ from bot.errors import (
 
 STATUS: dict[type[O8Error], HTTPStatus] = {
     InvalidInput: HTTPStatus.BAD_REQUEST,
+    Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

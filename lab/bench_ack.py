@@ -26,14 +26,18 @@ AT_ONCE, ROUNDS = 200, 10
 P99_MS, WORST_MS = 250, 1000
 LOCKED_S, FREE_S = 1.0, 2.0
 COMMANDS = (
-    "status {}", "restart {}", "logs {} -n 20", "deploy {} 0002", "queue", "lock {} -- tidying", "env {}", "releases {}",
+    "status {}", "restart {}", "logs {}", "deploy {} 0002", "queue", "lock {} -- tidying", "env {}", "releases {}",
 )  # fmt: skip
 
 
 async def measure(at_once: int, rounds: int) -> tuple[list[float], list[float]]:
     """Seconds until the acknowledgement of each command: in peace, then in trouble."""
     with private_engine() as engine:
-        async with fake_slack() as slack, _silent() as registry, house(**_settings(slack, engine.host, registry)) as home:
+        async with (
+            fake_slack() as slack,
+            _silent() as registry,
+            house(**_settings(slack, engine.host, registry)) as home,
+        ):
             driver, users = await _begin(home, slack, at_once)
             peace = await _flood(driver, users, rounds)
             engine.freeze()

@@ -104,15 +104,15 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
 
 def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: Any,
           session: aiohttp.ClientSession) -> Services:  # fmt: skip
-    vault = Vault("ab" * 32)
+    vault, authority = Vault("ab" * 32), Authority(store)
     candidates = Candidates(store, engine, Prober(session), Credentials("ghcr.io", "", ""), "")
     deployer = Deployer(
         store, Resolver(registry), candidates, traffic.Traffic(nginx, engine.addresses), lambda state, moment: None
     )
-    worker = Worker(store, deployer, vault, 2)
+    worker = Worker(store, deployer, vault, authority, 2)
     follower = Follower(store, registry, worker, 600)
     return Services(
-        settings=settings, store=store, authority=Authority(store), worker=worker, follower=follower,
+        settings=settings, store=store, authority=authority, worker=worker, follower=follower,
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
         inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
     )  # fmt: skip

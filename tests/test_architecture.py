@@ -16,13 +16,13 @@ ROOT = Path(__file__).parent.parent
 # A name stands for the module and everything inside it; the longest one that fits counts.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bot", "bot.errors", "bot.version", "bot.problems", "handlers"),  # the packages' own empty files
-    ("bot.configuration", "bot.environment"),
+    ("bot.configuration", "bot.environment", "bot.permissions"),
     ("bot.models", "bot.settings", "bot.webhooks"),
     ("bot.engines", "bot.addresses", "bot.tags", "bot.run", "bot.routes"),
     ("bot.findings",),
     ("bot.engines.docker", "bot.nginx", "bot.registry", "bot.store", "bot.vault", "bot.health", "bot.drain",
      "bot.outage", "bot.clock"),
-    ("bot.candidate", "bot.resolver", "bot.traffic"),
+    ("bot.candidate", "bot.resolver", "bot.traffic", "bot.authority"),
     ("bot.deployer",),
     ("bot.worker",),
     ("bot.follower", "bot.reconciler", "bot.operations", "bot.doctor"),

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from sqlite_utils import Database
 
-from bot.models import Ask, Place
+from bot.chat import Ask, Place
 from bot.store.connection import Connection, change, now, question, rows
 
 KEPT = 5_000  # newest asks that are remembered; Slack repeats one within minutes, if at all

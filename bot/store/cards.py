@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from bot.chat import Card, CardKind, Channel
 from bot.errors import NotFound
-from bot.models import Card, CardKind, Channel
 from bot.store.connection import Connection, change, now, question, rows
 
 
@@ -51,6 +51,12 @@ class Cards(Connection):
             "ELSE attempted_at END WHERE id = ?",
             [not_before.isoformat(timespec="milliseconds"), is_known, id],
         )
+
+    @change
+    def postpone_card(self, db: Database, id: int, not_before: datetime) -> None:
+        """Not now: the channel is left alone."""
+        until = not_before.isoformat(timespec="milliseconds")
+        db.execute("UPDATE cards SET not_before = ? WHERE id = ?", [until, id])
 
     @change
     def card_gone(self, db: Database, id: int) -> None:

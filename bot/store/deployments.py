@@ -143,13 +143,13 @@ class Deployments(Connection):
                 _update(db, waiting.id, state=State.FAILED, finished_at=now(), error_code="queue", error=reason)
 
     @change
-    def approve(self, db: Database, id: int) -> Deployment:
+    def approve(self, db: Database, id: int, by: str) -> Deployment:
         """Lets a waiting deployment into the queue; raises `Conflict` when it does not wait (any more)."""
         deployment = find_deployment(db, id)
         if deployment.state is not State.WAITING:
             raise Conflict(f"Deployment {id} does not wait for approval: it is {deployment.state}.")
         _refuse_while_locked(find_service(db, deployment.service))
-        _update(db, id, state=State.QUEUED)
+        _update(db, id, state=State.QUEUED, approved_by=by)
         return find_deployment(db, id)
 
 

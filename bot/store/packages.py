@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database
 
+from bot.chat import Package
 from bot.errors import NotFound
-from bot.models import Package
 from bot.store.connection import Connection, change, now, question, rows
 
 

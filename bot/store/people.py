@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from bot.accounts import AccessRequest, Code, User
 from bot.errors import Conflict, NotFound
-from bot.models import AccessRequest, User
 from bot.permissions import GLOBAL, Action, Grant
 from bot.store.connection import Connection, change, now, question, rows
 
@@ -63,11 +63,39 @@ class People(Connection):
               expires_at: datetime | None = None) -> None:  # fmt: skip
         """Gives a right; an older one of the same action and scope is replaced, its expiry too."""
         find_user(db, username)
-        db.execute(
-            "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?)",
-            [username, scope, action, by, now(), expires_at and expires_at.isoformat(timespec="milliseconds")],
-        )
-        _require_an_admin(db)
+        _grant(db, username, action, scope, by, expires_at)
+
+    @change
+    def grant_slack(self, db: Database, team: str, slack_user: str, username: str, action: Action, scope: str, by: str,
+                    expires_at: datetime | None = None) -> User:  # fmt: skip
+        """Gives a right to the user of a Slack account. An unknown account becomes a new user with the name `username`;
+        when that is taken, the account's id is put behind it."""
+        return _grant_slack(db, team, slack_user, username, action, scope, by, expires_at)
+
+    @question
+    def code(self, db: Database) -> Code | None:
+        """The code of the first admin, while there is one."""
+        found = rows(db, "SELECT value FROM meta WHERE key = 'code'")
+        return Code.model_validate_json(found[0]["value"]) if found else None
+
+    @change
+    def set_code(self, db: Database, hash: str, expires_at: datetime) -> None:
+        _set_code(db, Code(hash=hash, expires_at=expires_at))
+
+    @change
+    def count_wrong_code(self, db: Database, most: int) -> None:
+        """After `most` wrong ones there is no code any more."""
+        found = rows(db, "SELECT value FROM meta WHERE key = 'code'")
+        if found:
+            code = Code.model_validate_json(found[0]["value"])
+            wrong = code.wrong + 1
+            _set_code(db, code.model_copy(update={"wrong": wrong}) if wrong < most else None)
+
+    @change
+    def spend_code(self, db: Database, team: str, slack_user: str, username: str, by: str) -> User:
+        """The code is used up, and its sender is admin of everything."""
+        _set_code(db, None)
+        return _grant_slack(db, team, slack_user, username, Action.ADMIN, GLOBAL, by, None)
 
     @change
     def revoke(self, db: Database, username: str, action: Action, scope: str) -> None:
@@ -114,15 +142,39 @@ class People(Connection):
             raise Conflict(f"Request {id} is not open any more.")
         request = AccessRequest.model_validate(rows(db, "SELECT * FROM access_requests WHERE id = ?", [id])[0])
         if is_granted:
-            db.execute(
-                "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?)",
-                [request.username, request.scope, request.action, by, now(), expires_at and expires_at.isoformat()],
-            )
+            _grant(db, request.username, request.action, request.scope, by, expires_at)
         db.execute(
             "UPDATE cards SET wanted = wanted + 1, is_final = 1, changed_at = ? WHERE kind = 'request' AND subject = ?",
             [now(), str(id)],
         )
         return request
+
+
+def _grant(db: Database, username: str, action: Action, scope: str, by: str, expires_at: datetime | None) -> None:
+    until = expires_at and expires_at.isoformat(timespec="milliseconds")
+    values = [username, scope, action, by, now(), until]
+    db.execute("INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?)", values)
+    _require_an_admin(db)
+
+
+def _grant_slack(db: Database, team: str, slack_user: str, username: str, action: Action, scope: str, by: str,
+                 expires_at: datetime | None) -> User:  # fmt: skip
+    known = rows(db, "SELECT username FROM slack_users WHERE team = ? AND slack_user = ?", [team, slack_user])
+    if known:
+        username = known[0]["username"]
+    else:
+        if rows(db, "SELECT 1 FROM users WHERE username = ?", [username]):
+            username = f"{username}-{slack_user.lower()}"[:63]
+        db.execute("INSERT INTO users (username, created_at) VALUES (?, ?)", [username, now()])
+        db.execute("INSERT INTO slack_users VALUES (?, ?, ?, 1)", [team, slack_user, username])
+    _grant(db, username, action, scope, by, expires_at)
+    return find_user(db, username)
+
+
+def _set_code(db: Database, code: Code | None) -> None:
+    db.execute("DELETE FROM meta WHERE key = 'code'")
+    if code:
+        db.execute("INSERT INTO meta VALUES ('code', ?)", [code.model_dump_json()])
 
 
 def find_user(db: Database, username: str) -> User:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -114,12 +115,14 @@ def find_service(db: Database, name: str) -> Service:
     found = select_services(db, "SELECT * FROM services WHERE name = ?", [name])
     if not found:
         names = [row["name"] for row in rows(db, "SELECT name FROM services ORDER BY name")]
-        raise NotFound(
-            f"There is no service {name!r:.80}.",
-            "`o8 service list` shows them." if names else "`o8 service apply FILE.toml` makes the first one.",
-            difflib.get_close_matches(name, names, n=2),
-        )
+        raise no_service(name, has_any=bool(names), close=difflib.get_close_matches(name, names, n=2))
     return found[0]
+
+
+def no_service(name: str, *, has_any: bool, close: Sequence[str]) -> NotFound:
+    """The words for a service that does not exist, or that somebody must not know of: there is no difference."""
+    where = "`o8 service list` shows them." if has_any else "`o8 service apply FILE.toml` makes the first one."
+    return NotFound(f"There is no service {name!r:.80}.", where, close)
 
 
 def _cancel_pending(db: Database, service: str, why: str, *, has_automatic: bool = True) -> None:

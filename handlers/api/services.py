@@ -81,7 +81,8 @@ async def lock(call: Call[LockWanted, Nothing]) -> dict[str, Any]:
 
 async def unlock(call: Call[None, Nothing]) -> dict[str, Any]:
     """Lifts a lock."""
-    return await _shown(call, await call.commands.unlock(call.name))
+    await call.commands.unlock(call.name, steal=True)
+    return await _shown(call, await call.services.store.service(call.name))
 
 
 async def _shown(call: Call[Any, Any], service: Service) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.models import Place
+from bot.chat import Place
 from bot.permissions import Action, Person
 from bot.services import Services
 from handlers.commands import Commands

@@ -1,0 +1,84 @@
+"""The words of chat: cards, channels, what was asked where, packages that could be installed. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from bot.models import Model
+
+
+class Package(Model):
+    """An image that was pushed and that no service uses; `tag` and `digest` are of its newest push."""
+
+    image: str
+    tag: str = ""
+    digest: str = ""
+    state: Literal["offered", "installed", "dismissed"]
+    first_seen: datetime
+    last_seen: datetime
+
+
+class CardKind(StrEnum):
+    """What a message in the channel is about."""
+
+    DEPLOYMENT = "deployment"
+    STEPS = "steps"  # of an ended deployment, in the thread of its card
+    REQUEST = "request"  # for access
+    PACKAGE = "package"  # to install?
+
+
+class Card(Model):
+    """One message in the channel that follows its subject. `shown` < `wanted`: Slack does not show what is true now.
+
+    `ts` is Slack's id of the message in `channel` (an id), empty before it is posted.
+    """
+
+    id: int
+    kind: CardKind
+    subject: str
+    service: str = ""
+    wanted: int
+    shown: int
+    is_final: bool
+    channel: str = ""
+    ts: str = ""
+    attempted_at: datetime | None = Field(None, description="a post was begun and its answer is not known")
+    shown_at: datetime | None = None
+    failures: int = 0
+    not_before: datetime | None = None
+    changed_at: datetime
+
+
+class Channel(Model):
+    """Where the cards of a service go; an empty `channel` is the one of SLACK_CHANNEL."""
+
+    service: str
+    channel: str = ""
+    muted_until: datetime | None = None
+
+
+class Place(Model):
+    """Where something was asked in chat, and so where the answer goes. Ids are Slack's."""
+
+    team: str
+    user: str
+    channel: str = ""
+    thread: str = ""
+    response_url: str = Field("", description="5 posts within 30 minutes; empty for mentions and direct messages")
+    is_direct: bool = False
+
+
+class Ask(Model):
+    """A command that somebody gave in chat. `key` is the same when Slack sends the same one again."""
+
+    id: int
+    key: str
+    actor: str
+    text: str
+    place: Place
+    state: Literal["asked", "running", "done"]
+    created_at: datetime

@@ -1,0 +1,18 @@
+"""The ChatOps verbs: what people can ask of o8, whatever they ask it with. Knows no Slack, no aiohttp, no terminal.
+
+To add one: a method in the module of its subject, marked with the action it needs; its docstring is its help. Every
+write is recorded in the audit with its actor.
+"""
+
+from __future__ import annotations
+
+from handlers.commands.deployments import DeploymentCommands
+from handlers.commands.environment import EnvironmentCommands
+from handlers.commands.people import PeopleCommands
+from handlers.commands.services import DEFAULT_LOCK, LONGEST_LOCK, ServiceCommands
+
+__all__ = ["DEFAULT_LOCK", "LONGEST_LOCK", "Commands"]
+
+
+class Commands(DeploymentCommands, ServiceCommands, EnvironmentCommands, PeopleCommands):
+    """The verbs for one actor. All raise `Forbidden` without the right, `NotFound` for what the actor may not see."""

@@ -1,0 +1,121 @@
+"""What a service is and how it is held: configuration, replicas, stop, hold, lock, channel."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from bot.configuration import Configuration, read
+from bot.errors import Conflict, InvalidInput
+from bot.models import Hold, Lock, Service
+from bot.operations import Applied
+from bot.permissions import Action
+from handlers.commands.deployments import stated
+from handlers.commands.guard import Actor, checks_itself, needs, needs_globally
+
+LONGEST_LOCK = timedelta(days=30)
+DEFAULT_LOCK = timedelta(hours=4)
+
+
+class ServiceCommands(Actor):
+    @checks_itself(Action.EDIT_CONFIGURATION)
+    async def apply(self, configuration: Configuration) -> Applied:
+        """Adds a service (which needs `add_new_service`), or changes its configuration and deploys the change."""
+        known = {service.name for service in await self._store.services()}
+        if configuration.name in known:
+            await self._require(Action.EDIT_CONFIGURATION, configuration.name)
+        else:
+            await self._require(Action.ADD_NEW_SERVICE)
+        return await self._apply(configuration)
+
+    @needs(Action.MANAGE)
+    async def remove(self, service: str) -> None:
+        """Removes a service from nginx and Docker; volumes and history stay."""
+        await self._services.operations.remove(service)
+        await self._record("remove", service)
+
+    @needs(Action.MANAGE)
+    async def stop(self, service: str) -> Service:
+        """Stops a service; its site shows the maintenance page."""
+        await self._services.operations.stop(service)
+        await self._record("stop", service)
+        return await self._store.service(service)
+
+    @needs(Action.MANAGE)
+    async def scale(self, service: str, replicas: int) -> Applied:
+        """Changes how many replicas run."""
+        found = await self._store.service(service)
+        return await self._apply(read(found.configuration.model_dump() | {"replicas": replicas}))
+
+    @needs(Action.MANAGE)
+    async def hold(self, service: str, reason: str) -> Service:
+        """Automatic deployments are recorded but not run, until `resume`."""
+        hold = Hold(reason=stated(reason), actor=self._actor, since=datetime.now(UTC))
+        await self._store.set_hold(service, hold)
+        await self._record("hold", service, {"reason": reason})
+        return await self._store.service(service)
+
+    @needs(Action.DEPLOY)
+    async def resume(self, service: str) -> str:
+        """Lifts a hold and looks for the newest tag at once; returns what came of it."""
+        await self._store.set_hold(service, None)
+        await self._record("resume", service)
+        return await self._services.follower.look(service, actor=self._actor)
+
+    @needs(Action.DEPLOY)
+    async def lock(self, service: str, reason: str, duration: timedelta = DEFAULT_LOCK) -> Service:
+        """Nobody deploys until the lock is lifted or expires."""
+        found = await self._store.service(service)
+        now = datetime.now(UTC)
+        if not timedelta(minutes=1) <= duration <= LONGEST_LOCK:
+            raise InvalidInput(f"A lock lasts from one minute to {LONGEST_LOCK.days} days.", "Such as `--for 2h`.")
+        if found.lock and found.lock.until > now:
+            raise Conflict(
+                f"{service} is locked by {found.lock.actor} until {found.lock.until:%Y-%m-%d %H:%M} UTC: "
+                f"{found.lock.reason}.",
+                f"`o8 unlock {service}` lifts it.",
+            )
+        lock = Lock(reason=stated(reason), actor=self._actor, since=now, until=now + duration)
+        await self._store.set_lock(service, lock)
+        await self._record("lock", service, {"reason": reason, "until": lock.until.isoformat()})
+        return await self._store.service(service)
+
+    @needs(Action.DEPLOY)
+    async def unlock(self, service: str, *, steal: bool = False) -> Lock:
+        """Lifts a lock and returns it; that of somebody else only with `steal`, which needs `manage`."""
+        lock = (await self._store.service(service)).lock
+        if lock is None:
+            raise Conflict(f"{service} is not locked.")
+        if not await self._services.authority.is_same_person(lock.actor, self._actor):
+            await self._require(Action.MANAGE, service)
+            if not steal:
+                raise Conflict(
+                    f"{service} is locked by {lock.actor} until {lock.until:%Y-%m-%d %H:%M} UTC: {lock.reason}.",
+                    f"`o8 unlock {service} --steal` takes it over.",
+                )
+        await self._store.set_lock(service, None)
+        await self._record("unlock", service, {"of": lock.actor})
+        return lock
+
+    @needs(Action.MANAGE)
+    async def route(self, service: str, channel: str) -> None:
+        """The service's cards go to `channel` from now on; empty: to the usual one."""
+        await self._store.set_channel(service, channel)
+        await self._record("route", service, {"channel": channel})
+
+    @needs(Action.MANAGE)
+    async def mute(self, service: str, until: datetime | None) -> None:
+        """No cards of what goes well until then; None ends that."""
+        await self._store.mute(service, until)
+        await self._record("mute", service, {"until": until and until.isoformat()})
+
+    @needs_globally(Action.ADD_NEW_SERVICE)
+    async def dismiss_package(self, image: str) -> None:
+        """Nobody wants to be asked about this image again."""
+        await self._store.package(image)
+        await self._store.dismiss_package(image)
+        await self._record("dismiss", image)
+
+    async def _apply(self, configuration: Configuration) -> Applied:
+        applied = await self._services.operations.apply(configuration, self._actor)
+        await self._record("apply", configuration.name, configuration.model_dump(mode="json"))
+        return applied
