@@ -211,7 +211,7 @@ class SlackClient:
     async def _call(self, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return await self._sent(method, json=body or {})
 
-    async def _sent(self, method: str, **how: dict[str, Any]) -> dict[str, Any]:
+    async def _sent(self, method: str, **how: Any) -> dict[str, Any]:
         try:
             answer = await self.web.api_call(method, **how)
         except SlackApiError as refusal:
