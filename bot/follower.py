@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 
 from bot import tags
 from bot.errors import NotFound, O8Error, RegistryError
@@ -18,6 +19,7 @@ from bot.store.deployments import keeps_back
 from bot.worker import Worker
 
 POLL_JITTER_S = 60.0
+KNOWN_TAGS_S, KNOWN_TAGS_PATIENCE_S = 60.0, 0.7
 RECENT = 200  # regex policy: how many of the last tags listed are dated; registries list them in no sure order
 _log = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ class Follower:
         self._registry = registry
         self._worker = worker
         self._interval = interval
+        self._known_tags: dict[str, tuple[float, list[str]]] = {}
         self._looks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -63,6 +66,28 @@ class Follower:
             return why
         deployment = await self._worker.want(wish(service, tag, digest, actor, delivery, commit))
         return f"deployment {deployment.id} of {tag}: {deployment.state}"
+
+    async def newest(self, name: str) -> str | None:
+        """The newest tag that a service follows, as the registry has it now."""
+        return await self._newest(await self._store.service(name))
+
+    async def tags(self, name: str, patience_s: float = KNOWN_TAGS_PATIENCE_S) -> list[str]:
+        """Tags of a service's image, for people who choose, at most `KNOWN_TAGS_S` old; none when that is slow."""
+        image = (await self._store.service(name)).configuration.image
+        at, known = self._known_tags.get(image, (0.0, []))
+        if time.monotonic() - at < KNOWN_TAGS_S:
+            return known
+        try:
+            known = await asyncio.wait_for(self._registry.tags(image), patience_s)
+        except (TimeoutError, RegistryError):
+            return known
+        self._known_tags[image] = (time.monotonic(), known)
+        return known
+
+    async def digest_of(self, name: str, tag: str) -> str:
+        """Which image a tag is now."""
+        service = await self._store.service(name)
+        return (await self._registry.resolve(service.configuration.image, tag)).digest
 
     async def _newest(self, service: Service) -> str | None:
         follow, image = service.configuration.follow, service.configuration.image

@@ -36,7 +36,7 @@ async def measure(at_once: int, rounds: int) -> tuple[list[float], list[float]]:
         async with (
             fake_slack() as slack,
             _silent() as registry,
-            house(**_settings(slack, engine.host, registry)) as home,
+            house(None, **_settings(slack, engine.host, registry)) as home,
         ):
             driver, users = await _begin(home, slack, at_once)
             peace = await _flood(driver, users, rounds)

@@ -26,8 +26,9 @@ class Audit(Connection):
         db.execute("INSERT OR REPLACE INTO meta VALUES ('audit', ?)", [f"{entry['id']}:{_hash(entry)}"])
 
     @question
-    def audit(self, db: Database, limit: int = 50) -> tuple[AuditEntry, ...]:
-        found = rows(db, "SELECT * FROM audit ORDER BY id DESC LIMIT ?", [limit])
+    def audit(self, db: Database, limit: int = 50, subject: str = "") -> tuple[AuditEntry, ...]:
+        """The newest first; with a `subject`, such as a service, only what was done to it."""
+        found = rows(db, "SELECT * FROM audit WHERE ? IN ('', subject) ORDER BY id DESC LIMIT ?", [subject, limit])
         return tuple(AuditEntry.model_validate(row | {"detail": orjson.loads(row["detail"])}) for row in found)
 
     @question

@@ -46,6 +46,11 @@ class Deployments(Connection):
             f"SELECT * FROM deployments WHERE state NOT IN ({ENDED}, '{State.WAITING}') ORDER BY id",  # noqa: S608
         )
 
+    @question
+    def pending(self, db: Database) -> tuple[Deployment, ...]:
+        """Everything that has not ended, oldest first; also what waits for a person."""
+        return select_deployments(db, f"SELECT * FROM deployments WHERE state NOT IN ({ENDED}) ORDER BY id")  # noqa: S608
+
     @change
     def claim(self, db: Database, name: str) -> Deployment | None:
         """Begins what is queued for a service, with its configuration of this moment (a rollback keeps its own).

@@ -113,7 +113,8 @@ class Desk:
         if "id" in values:
             deployment = await self._store.deployment(values["id"])
             return await authority.require(actor, verb.action, deployment.service)
-        if verb.action is Action.VIEW_STATUS or "SVC" in verb.usage:
+        only_asks = verb.writes and "[SVC]" in verb.usage  # without the service it opens a form, which is checked
+        if verb.action is Action.VIEW_STATUS or only_asks:
             return person  # about all services: the verb shows, and offers, only what this person may
         return await authority.require(actor, verb.action)
 

@@ -9,7 +9,7 @@ from bot.errors import Conflict, Forbidden, InvalidInput
 from bot.models import Deployment, Kind, Service, State, Wanted
 from bot.operations import release_named
 from bot.permissions import Action
-from handlers.commands.guard import Actor, needs
+from handlers.commands.guard import Actor, checks_itself, needs
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -33,6 +33,14 @@ class DeploymentCommands(Actor):
         return await self._want(
             self._wanted(service, Kind.DEPLOY, reason=reason, needs_approval=waits, **{part: release})
         )
+
+    @checks_itself(Action.ADD_NEW_SERVICE)
+    async def first_deployment(self, service: str, release: str = "") -> Deployment:
+        """Deploys a service that never was: whoever may add services may see theirs run."""
+        await self._require(Action.ADD_NEW_SERVICE)
+        if (await self._store.service(service)).live is not None:
+            raise Conflict(f"{service} runs already.", f"`o8 deploy {service}` deploys its newest tag.")
+        return await self._want(self._wanted(service, Kind.DEPLOY, tag=release))
 
     @needs(Action.DEPLOY)
     async def rollback(self, service: str, release: str = "", *, reason: str = "") -> Deployment:

@@ -69,7 +69,8 @@ class SlackDriver:
         """Any action on a message, also one that it does not have (any more)."""
         return await self._interaction("block_actions", user, {
             "channel": {"id": message.channel, "name": "x"},
-            "message": {"ts": message.ts, "text": message.text, "blocks": message.blocks, "thread_ts": message.thread_ts},
+            "message": {"ts": message.ts, "text": message.text, "blocks": message.blocks,
+                        "thread_ts": message.thread_ts},
             "container": {"type": "message", "message_ts": message.ts, "channel_id": message.channel},
             "actions": [{"type": "button", "block_id": "b", "action_ts": self.slack.new_ts(), **action}],
             "response_url": self.slack.new_response_url(user, message.channel),

@@ -1,0 +1,37 @@
+"""Names of people and times in replies, as plain text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from bot.authority import Authority
+from bot.errors import Forbidden
+
+
+async def person(authority: Authority, actor: str) -> str:
+    """Who an actor is, for people: the username behind `slack:T1:U1`; `a push`, `root on the server`."""
+    kind, _, name = actor.partition(":")
+    words = {"delivery": "a push", "poller": "the poller", "o8": "o8 itself", "reconciler": "o8 itself"}
+    if kind in words:
+        return words[kind]
+    if kind == "cli":
+        return f"{name} on the server"
+    try:
+        return (await authority.who(actor)).username
+    except Forbidden:  # they were removed since
+        return name
+
+
+def when(at: datetime) -> str:
+    """`14:05 UTC` of today, else with the date."""
+    at = at.astimezone(UTC)
+    return f"{at:%H:%M} UTC" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def ago(at: datetime) -> str:
+    """`for 5 min`, in the largest unit that fits."""
+    seconds = (datetime.now(UTC) - at).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

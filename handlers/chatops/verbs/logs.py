@@ -1,0 +1,82 @@
+"""Logs in chat: the last lines, filtered, or followed for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+from bot.errors import InvalidInput
+from bot.permissions import Action
+from handlers.chatops.registry import verb
+from handlers.chatops.reply import Button, Reply
+from handlers.chatops.talk import Talk
+
+MOST_LINES, MOST_BYTES, PATIENCE_S = 5000, 1_000_000, 10.0
+LONGEST_FOLLOW, OLDEST = timedelta(minutes=30), timedelta(days=7)
+_ERRORS = re.compile(r"error|exception|fatal|panic|traceback|critical|\b5\d\d\b", re.IGNORECASE)
+
+
+@verb("logs SVC [-n N] [--since DURATION] [--grep TEXT] [--errors] [--follow DURATION]", Action.VIEW_LOGS)
+async def logs(
+    talk: Talk, *, svc: str, n: int = 200, since: timedelta | None = None, grep: str = "", errors: bool = False,
+    follow: timedelta | None = None,
+) -> Reply:  # fmt: skip
+    """The last lines of a service's log, without its secrets. Long ones come as a file.
+
+    `--since 10m`: only younger ones; `--grep x`: only lines with x in them; `--errors`: only lines that look like
+    trouble; `--follow 5m`: also what comes, in a thread. Example: `/o8 logs web -n 50 --grep timeout`
+    """
+    if not 1 <= n <= MOST_LINES:
+        raise InvalidInput(f"-n is 1 to {MOST_LINES}.", f"`/o8 logs {svc} -n 200`.")
+    if since and since > OLDEST:
+        raise InvalidInput(f"--since goes back {OLDEST.days} days at most.", f"`/o8 logs {svc} --since 2h`.")
+
+    def is_wanted(line: str) -> bool:
+        return (not grep or grep.lower() in line.lower()) and (not errors or bool(_ERRORS.search(line)))
+
+    begin = datetime.now(UTC) - since if since else None
+    if follow:
+        if follow > LONGEST_FOLLOW:
+            raise InvalidInput("--follow lasts 30 minutes at most.", f"`/o8 logs {svc} --follow 5m`.")
+        source = talk.services.operations.logs(svc, tail=min(n, 20), since=begin, follow=True)
+        await talk.stage.follow(_filtered(source, is_wanted), f"Log of {svc}", follow.total_seconds())
+        return Reply(f"The log of {svc} is followed in a thread for {follow.total_seconds() / 60:.0f} min.")
+    tail = MOST_LINES if grep or errors else n
+    source = talk.services.operations.logs(svc, tail=tail, since=begin)
+    lines, is_cut = await _read(source, is_wanted)
+    lines = lines[-n:]
+    if not lines:
+        return Reply(f"No line of the log of {svc} fits.")
+    more = ("Not all of it could be read in time.",) if is_cut else ()
+    return Reply(
+        f"{len(lines)} line{'s' * (len(lines) != 1)} of the log of {svc}.", more, code="\n".join(lines),
+        file_name=f"{svc}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log",
+        buttons=(Button("Only errors", f"logs {svc} --errors"), Button("Follow 5 min", f"logs {svc} --follow 5m")),
+    )  # fmt: skip
+
+
+async def _read(source: AsyncGenerator[str, None], is_wanted: Callable[[str], bool]) -> tuple[list[str], bool]:
+    """Wanted lines, and whether time or room ran out."""
+    lines: list[str] = []
+    size = 0
+    try:
+        async with asyncio.timeout(PATIENCE_S), aclosing(source):
+            async for line in source:
+                if is_wanted(line):
+                    lines.append(line)
+                    size += len(line)
+                if size > MOST_BYTES:
+                    return lines, True
+    except TimeoutError:
+        return lines, True
+    return lines, False
+
+
+async def _filtered(source: AsyncGenerator[str, None], is_wanted: Callable[[str], bool]) -> AsyncGenerator[str, None]:
+    async with aclosing(source):
+        async for line in source:
+            if is_wanted(line):
+                yield line
