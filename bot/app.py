@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 from aiohttp import web
@@ -38,6 +38,8 @@ from handlers import api, errors, github, health
 RESTART_S = 5.0
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
 _log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from handlers.slack import Chat
 
 
 class App:
@@ -50,6 +52,7 @@ class App:
         self.nginx = nginx
         self._reconciler = reconciler
         self._session = session
+        self._chat: Chat | None = None
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -64,6 +67,7 @@ class App:
         store = await Store.open(settings.database)
         app = cls._join(settings, store, checkpoint)
         try:
+            await app._open_chat(settings)
             await app._listen(settings)
         except BaseException:
             await app.close()
@@ -99,6 +103,8 @@ class App:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._chat:
+            await self._chat.close()
         await self.services.worker.stop()
         for runner in self._runners:
             await runner.cleanup()
@@ -113,10 +119,27 @@ class App:
     async def __aexit__(self, *details: object) -> None:
         await self.close()
 
+    async def _open_chat(self, settings: Settings) -> None:
+        """Slack, where a token is set. Its libraries are imported only then: they take 10 MB."""
+        if not settings.slack_bot_token.get_secret_value():
+            await self.services.store.forget("slack_since")  # what happens now is not told afterwards
+            return
+        from bot.notifiers.slack import SlackNotifier
+        from bot.notifiers.slack.client import SlackClient
+        from handlers.slack import Chat
+
+        client = SlackClient(settings.slack_bot_token.get_secret_value(), settings.slack_api_url, self._session)
+        notifier = SlackNotifier(settings, self.services.store, client)
+        self._chat = Chat(self.services, client, lambda: notifier.identity)
+        self._tasks.append(asyncio.create_task(_endlessly(notifier.run), name="cards"))
+        await self._chat.start()
+
     async def _listen(self, settings: Settings) -> None:
         """Webhooks and health over TCP; everything over the Unix socket, whose mode makes its callers admins."""
         public = web.Application(middlewares=[errors.middleware])
         public.add_routes([*github.routes(self.services), *health.routes(self.services)])
+        if self._chat:
+            public.add_routes(self._chat.routes())
         await web.TCPSite(await self._runner(public), settings.bind, settings.port).start()
         private = web.Application(middlewares=[errors.middleware])
         private.add_routes([*api.routes(self.services), *health.routes(self.services)])

@@ -65,6 +65,9 @@ class Authority:
     async def may_run(self, actor: str, kind: Kind, service: str) -> str:
         """Why a deployment that was asked for earlier may not run now, as a sentence; empty when it may."""
         try:
+            person = await self.who(actor)
+            if person.may(Action.ADD_NEW_SERVICE) and (await self._store.service(service)).live is None:
+                return ""  # who installs a service may see it run
             await self.require(actor, _KINDS.get(kind, Action.DEPLOY), service)
         except (Forbidden, NotFound):
             return f"{actor} may not {kind} {service} any more."

@@ -12,6 +12,7 @@ from bot.store.connection import AlreadyRunning
 from bot.store.deliveries import Deliveries
 from bot.store.deployments import Deployments
 from bot.store.health import Health
+from bot.store.meta import Meta
 from bot.store.packages import Packages
 from bot.store.people import People
 from bot.store.releases import Releases
@@ -20,5 +21,5 @@ from bot.store.services import Services
 __all__ = ["AlreadyRunning", "Store"]
 
 
-class Store(Services, Deployments, Releases, Deliveries, Packages, Audit, Health, People, Asks, Cards):
+class Store(Services, Deployments, Releases, Deliveries, Packages, Audit, Health, People, Asks, Cards, Meta):
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

@@ -29,6 +29,12 @@ class Cards(Connection):
             raise NotFound(f"There is no card of {kind} {subject}.")
         return found[0]
 
+    @question
+    def card_at(self, db: Database, channel: str, ts: str) -> Card | None:
+        """The card that a message is, for what is said in its thread."""
+        found = _cards(db, "SELECT * FROM cards WHERE channel = ? AND ts = ?", [channel, ts])
+        return found[0] if found else None
+
     @change
     def begin_post(self, db: Database, id: int, channel: str) -> None:
         """Before a message is posted: after a kill or a lost answer it is looked for, not posted again."""

@@ -53,6 +53,22 @@ def parse(text: str, verbs: Mapping[str, Verb] = VERBS) -> Asked:
     return Asked(verb, values)
 
 
+def completed(text: str, service: str, verbs: Mapping[str, Verb] = VERBS) -> str:
+    """`text`, or the same with the `service` that a conversation is about where it names none (`logs -n 5`)."""
+    try:
+        asked = parse(text, verbs)
+        if "SVC" not in asked.verb.usage or service_of(asked):
+            return text
+    except Misunderstood:
+        pass
+    said = words.without_prefix(words.split(words.plain(text)))
+    for length in (2, 1):
+        verb = verbs.get(" ".join(said[:length]).lower())
+        if verb and "SVC" in verb.usage and len(said) >= length:
+            return " ".join([verb.name, service, *map(_quoted, said[length:])])
+    return text
+
+
 def service_of(asked: Asked) -> str:
     """The service that a command is about; empty when it names none."""
     return str(asked.values.get("svc", ""))

@@ -13,11 +13,11 @@ from handlers.chatops.reply import Button, Reply
 
 def overview(may: Callable[[Action], bool]) -> Reply:
     """All commands that somebody may give, a line each."""
-    rows = [(f"/o8 {verb.usage}", verb.summary) for verb in VERBS.values() if verb.action is None or may(verb.action)]
+    mine = [verb for verb in VERBS.values() if verb.action is None or may(verb.action)]
+    lines = [f"`{verb.usage}` {verb.summary}" for verb in sorted(mine)]
     return Reply(
-        "These are the commands that you may give.",
-        ("Anywhere: `/o8 …`. In threads: `@o8 …`. `/o8 help deploy` says more about one.",),
-        table=(("command", "what it does"), *sorted(rows)),
+        "You may give these commands: anywhere as `/o8 ...`, in threads as `@o8 ...`, to o8 alone without either.",
+        (*lines, "`/o8 help deploy` says more about one."),
     )
 
 

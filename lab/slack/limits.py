@@ -39,8 +39,9 @@ def check_view(view: Any) -> list[str]:
                 problems += list(_plain(view[name], name, 24))
         if any(b.get("type") == "input" for b in view.get("blocks", [])) and "submit" not in view:
             problems.append("submit: needed with inputs")
-    problems += [f"private_metadata: {len(view['private_metadata'])}"] * (len(view.get("private_metadata", "")) > 3000)
-    problems += ["callback_id: too long"] * (len(view.get("callback_id", "")) > 255)
+    for name, most in (("private_metadata", 3000), ("callback_id", 255)):
+        if len(view.get(name, "")) > most:
+            problems.append(f"{name}: {len(view[name])} characters, at most {most}")
     return problems
 
 

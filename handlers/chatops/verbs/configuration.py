@@ -48,7 +48,9 @@ def changed(values: dict[str, Any], pairs: dict[str, str]) -> dict[str, Any]:
     """`values` with `{"health.path": "/ready"}` put in; raises `InvalidInput` for a key that does not exist."""
     known = flat(values)
     after = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
-    for key, text in pairs.items():
+    for short, text in pairs.items():
+        fitting = [name for name in known if name == short or name.endswith(f".{short}")]
+        key = fitting[0] if len(fitting) == 1 else short  # `cpus` is enough for `limits.cpus`
         if key not in known or key == "name":
             raise InvalidInput(f"There is no key {key!r:.80} to change.", "`/o8 config SERVICE` shows all of them.")
         section, _, leaf = key.rpartition(".")

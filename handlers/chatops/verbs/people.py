@@ -77,7 +77,9 @@ async def access(talk: Talk, *, text: str = "") -> Reply:
     if not rows:
         return Reply("There is nothing that you may see.", ("`/o8 whoami` shows your own rights.",))
     named = [(*row[:4], await names.person(talk.services.authority, row[4])) for row in rows[:100]]
-    return Reply(f"{len(rows)} rights.", table=(("who", "may", "in", "until", "given by"), *named))
+    return Reply(
+        f"{len(rows)} right{'s' * (len(rows) != 1)}.", table=(("who", "may", "in", "until", "given by"), *named)
+    )
 
 
 @verb("request ACTION SCOPE -- REASON", None, writes=True)
