@@ -44,6 +44,26 @@ _IMPLIED: dict[Action, frozenset[Action]] = {
 }
 
 
+ALLOWS: dict[Action, str] = {
+    Action.ADMIN: "everything in its scope; in `global` also users, their rights and settings",
+    Action.MANAGE: "start, stop, scale, remove, hold, lift others' locks, deploy without approval, route and mute cards",
+    Action.DEPLOY: "deploy, roll back, restart, resume, approve, reject, cancel, lock",
+    Action.VIEW_STATUS: "see that the service exists, how it is and what was deployed",
+    Action.VIEW_LOGS: "read and follow logs",
+    Action.EDIT_CONFIGURATION: "change limits, ports, domains, health check, policy",
+    Action.VIEW_CONFIGURATION: "read the configuration",
+    Action.EDIT_ENV: "change environment values, which redeploys",
+    Action.VIEW_ENV: "see which variables there are; over the API also their values",
+    Action.PULL_NEW_IMAGE: "pull an image without deploying it (only in `global`)",
+    Action.ADD_NEW_SERVICE: "install a new service, see what could be installed (only in `global`)",
+}
+
+
+def implied_by(action: Action) -> tuple[Action, ...]:
+    """What somebody may too who may do `action`."""
+    return tuple(other for other in Action if other in _IMPLIED[action] and other is not action)
+
+
 class Grant(BaseModel):
     """A user's right to an action in a scope, for ever or until `expires_at`."""
 

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from bot.configuration import Configuration
+from bot.permissions import ALLOWS, Action, implied_by
 from bot.problems import in_words
 from bot.settings import SECRETS, Settings
+from handlers.chatops import verbs as verbs  # fills the registry
+from handlers.chatops.registry import VERBS, Verb
+from lab.slack.manifests import SCOPES
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECTIONS = ("follow", "limits", "health", "site")
-PAGES = ("settings.md", "services.md")
+PAGES = ("settings.md", "services.md", "chatops.md", "permissions.md", "slack.md")
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _TRANSITION = re.compile(r"^\s*(\[\*\]|\w+) --> (\w+)", re.MULTILINE)
 _COMPUTED = {"O8_DATA_DIR": "see below"}
@@ -34,7 +38,8 @@ def transitions() -> set[tuple[str, str]]:
 
 
 def _table(name: str) -> str:
-    rows = _settings() if name == "settings" else _keys(name)
+    special = {"settings": _settings, "commands": _commands, "actions": _actions, "scopes": _scopes}
+    rows = special[name]() if name in special else _keys(name)
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
@@ -45,6 +50,31 @@ def _settings() -> Iterator[tuple[str, ...]]:
         default = "" if name in SECRETS else str(info.default)
         mark = " (secret)" if name in SECRETS else ""
         yield f"`{name}`{mark}", _COMPUTED.get(name) or _code(default), info.description or ""
+
+
+def _commands() -> Iterator[tuple[str, ...]]:
+    yield from (("command", "permission", "what it does"), ("---", "---", "---"))
+    for verb in sorted(VERBS.values()):
+        yield f"`/o8 {verb.usage}`", _needed(verb), verb.summary
+
+
+def _needed(verb: Verb) -> str:
+    if verb.is_open:
+        return "everybody"
+    return f"`{verb.action}`" if verb.action else "every user of o8"
+
+
+def _actions() -> Iterator[tuple[str, ...]]:
+    yield from (("action", "allows", "implies"), ("---", "---", "---"))
+    for action in Action:
+        implied = "everything" if action is Action.ADMIN else ", ".join(f"`{other}`" for other in implied_by(action))
+        yield f"`{action}`", ALLOWS[action], implied
+
+
+def _scopes() -> Iterator[tuple[str, ...]]:
+    yield from (("scope", "for"), ("---", "---"))
+    for scope, reason in SCOPES.items():
+        yield f"`{scope}`", reason
 
 
 def _keys(section: str) -> Iterator[tuple[str, ...]]:

@@ -18,18 +18,20 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bot", "bot.errors", "bot.version", "bot.problems", "handlers"),  # the packages' own empty files
     ("bot.configuration", "bot.environment", "bot.permissions"),
     ("bot.models", "bot.settings", "bot.webhooks"),
+    ("bot.accounts", "bot.chat"),
     ("bot.engines", "bot.addresses", "bot.tags", "bot.run", "bot.routes"),
     ("bot.findings",),
     ("bot.engines.docker", "bot.nginx", "bot.registry", "bot.store", "bot.vault", "bot.health", "bot.drain",
      "bot.outage", "bot.clock"),
     ("bot.candidate", "bot.resolver", "bot.traffic", "bot.authority"),
     ("bot.deployer",),
-    ("bot.worker",),
+    ("bot.worker", "bot.notifiers"),
     ("bot.follower", "bot.reconciler", "bot.operations", "bot.doctor"),
     ("bot.inbox",),
     ("bot.services",),
     ("handlers.commands", "handlers.errors"),
-    ("handlers.api", "handlers.github", "handlers.health"),
+    ("handlers.chatops",),
+    ("handlers.api", "handlers.github", "handlers.health", "handlers.slack"),
     ("bot.app",),
     ("bot.cli",),
     ("bot.__main__",),
@@ -43,8 +45,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("bot.cli",), "rich": ("bot.cli",),
     "cryptography": ("bot.vault",), "dotenv": ("bot.environment",), "semver": ("bot.tags",),
     "sqlite_utils": ("bot.store",), "sqlite3": ("bot.store",),
-    "aiohttp": ("bot.app", "bot.health", "bot.clock", "bot.registry", "bot.nginx", "bot.cli", "handlers"),
+    "aiohttp": ("bot.app", "bot.health", "bot.clock", "bot.registry", "bot.nginx", "bot.notifiers.slack", "bot.cli",
+                "handlers"),
     "yarl": ("bot.clock", "bot.registry", "bot.cli"),
+    "slack_sdk": ("bot.notifiers.slack", "handlers.slack"), "slack_bolt": ("handlers.slack",),
     "subprocess": ("bot.nginx",),  # Docker is spoken to over its socket, never by its command
 }  # fmt: skip
 
@@ -54,6 +58,7 @@ CATCHES_EVERYTHING = {
     "bot.app": "an endless part that ends is logged, and begun again",
     "bot.doctor": "one illness must not hide the others",
     "bot.worker": "a fault of o8 itself ends one deployment, not all",
+    "handlers.chatops.desk": "a command that fails inside o8 is answered with a reference to the log",
     "handlers.errors": "the one place where an unforeseen failure becomes an answer",
 }
 NO_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "base", "misc", "manager"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.cli import deploying, environment, machine, service
+from bot.cli import deploying, environment, machine, people, service
 from bot.cli.group import Exit, Serve, Session, o8
 
-__all__ = ["Exit", "Serve", "Session", "deploying", "environment", "machine", "o8", "run", "service"]
+__all__ = ["Exit", "Serve", "Session", "deploying", "environment", "machine", "o8", "people", "run", "service"]
 
 
 def run(arguments: Sequence[str] | None, serve: Serve) -> None:

@@ -52,8 +52,8 @@ class Client:
     def patch(self, *path: object, body: object) -> Any:
         return self._runner.run(self._call("PATCH", path, body))
 
-    def delete(self, *path: object) -> Any:
-        return self._runner.run(self._call("DELETE", path))
+    def delete(self, *path: object, **query: object) -> Any:
+        return self._runner.run(self._call("DELETE", path, query=query))
 
     def stream(self, *path: object, **query: object) -> Iterator[str]:
         """Lines of text as they come, until it ends."""

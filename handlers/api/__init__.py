@@ -8,11 +8,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from bot.services import Services
-from handlers.api import deployments, environment, logs, machine, services
+from handlers.api import deployments, environment, logs, machine, people, services
 from handlers.api.routing import Route, bound
 
 ROUTES: tuple[Route, ...] = (
-    *services.ROUTES, *deployments.ROUTES, *environment.ROUTES, *logs.ROUTES, *machine.ROUTES
+    *services.ROUTES, *deployments.ROUTES, *environment.ROUTES, *logs.ROUTES, *people.ROUTES, *machine.ROUTES
 )  # fmt: skip
 
 

@@ -34,6 +34,13 @@ class PeopleCommands(Actor):
         await self._record("link", username, {"slack": f"{team}:{slack_user}"})
         return user
 
+    @needs_globally(Action.ADMIN)
+    async def new_code(self) -> str:
+        """A code with which one Slack account becomes admin of everything; makes the one before void."""
+        code = await self._services.authority.new_code()
+        await self._record("code", "slack")
+        return code
+
     @checks_itself(Action.ADMIN)
     async def grant(self, username: str, action: Action, scope: str, expires_at: datetime | None = None) -> None:
         """Gives a right, for ever or until `expires_at`. Only an admin of the scope may."""

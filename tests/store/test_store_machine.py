@@ -133,7 +133,7 @@ class Queue(RuleBasedStateMachine):
     def approve(self, service: str) -> None:
         waiting = [d for d in self.wait(self.ledger.store.deployments(service)) if d.state is State.WAITING]
         if waiting and not self.wait(self.ledger.store.service(service)).lock:
-            self.wait(self.ledger.store.approve(waiting[0].id))
+            self.wait(self.ledger.store.approve(waiting[0].id, "cli:ada"))
 
     @rule(service=services, how=st.sampled_from(["hold", "resume", "lock", "unlock", "stop", "start"]))
     def keep_back(self, service: str, how: str) -> None:

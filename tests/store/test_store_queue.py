@@ -134,9 +134,9 @@ async def test_nothing_that_waits_is_approved_under_a_lock(ledger: Ledger) -> No
     waiting = await ledger.push("0001", needs_approval=True)
     await ledger.lock()
     with pytest.raises(Conflict, match="is locked"):
-        await ledger.store.approve(waiting.id)
+        await ledger.store.approve(waiting.id, "cli:ada")
     await ledger.store.set_lock("web", None)
-    assert (await ledger.store.approve(waiting.id)).state is State.QUEUED
+    assert (await ledger.store.approve(waiting.id, "cli:ada")).state is State.QUEUED
 
 
 async def test_a_lock_that_is_over_keeps_nothing_back(ledger: Ledger) -> None:
@@ -152,9 +152,9 @@ async def test_a_waiting_one_runs_only_after_approval_and_once(ledger: Ledger) -
     assert waiting.state is State.WAITING
     assert await ledger.store.claim("web") is None
     assert await ledger.store.unfinished() == ()
-    await ledger.store.approve(waiting.id)
+    await ledger.store.approve(waiting.id, "cli:ada")
     with pytest.raises(Conflict, match="does not wait"):
-        await ledger.store.approve(waiting.id)
+        await ledger.store.approve(waiting.id, "cli:ada")
     assert (await ledger.claim()).id == waiting.id
 
 

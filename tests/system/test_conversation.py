@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -62,7 +63,7 @@ class Office:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def office() -> AsyncIterator[Office]:
-    async with fake_slack() as slack, house(**slack.environ) as home:
+    async with fake_slack() as slack, house(None, **slack.environ) as home:
         slack.add_channel(CHANNEL)
         await home.start()
         root = slack.add_user("root")
@@ -155,8 +156,8 @@ async def test_a_value_given_in_the_form_is_seen_by_the_container_and_nobody_els
         assert secret.encode() not in place
 
 
-async def _newest(web: Tenant, kind: str) -> dict[str, object]:
-    async def look() -> dict[str, object]:
+async def _newest(web: Tenant, kind: str) -> dict[str, Any]:
+    async def look() -> dict[str, Any]:
         found = await web.newest()
         return found if found["kind"] == kind else {}
 

@@ -1,0 +1,120 @@
+"""Commands on people: users, rights, and the Slack accounts that speak for them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from bot.cli.group import Group, Session, o8, pass_session
+from bot.cli.output import ago
+from bot.cli.parameters import Duration
+from bot.permissions import Action
+
+ACTION = click.Choice([action.value for action in Action])
+
+
+@o8.group("user", cls=Group)
+def user() -> None:
+    """Who may do what."""
+
+
+@user.command("list")
+@pass_session
+def list_users(session: Session) -> None:
+    """List all users with their rights."""
+    found = session.api.get("users")
+    heads = ("User", "Rights", "Slack", "Since")
+    rows = ([u["username"], _rights(u), " ".join(u["slack"]), ago(u["created_at"])] for u in found)
+    nothing = "No user yet. `o8 slack code` makes the first admin."
+    session.output.show(found, lambda: session.output.table(heads, rows, nothing=nothing))
+
+
+@user.command("add")
+@click.argument("username")
+@pass_session
+def add(session: Session, username: str) -> None:
+    """Add somebody, without any right yet."""
+    found = session.api.post("users", body={"username": username})
+    session.output.show(found, lambda: session.output.say(f"{username} is added; `o8 user grant` gives rights."))
+
+
+@user.command("remove")
+@click.argument("username")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def remove(session: Session, username: str, yes: bool) -> None:
+    """Remove somebody with all their rights. Asks first."""
+    if not yes:
+        click.confirm(f"Remove {username}?", abort=True)
+    found = session.api.delete("users", username)
+    session.output.show(found, lambda: session.output.say(f"{username} is removed."))
+
+
+@user.command("grant")
+@click.argument("username")
+@click.argument("action", type=ACTION, metavar="ACTION")
+@click.argument("scope")
+@click.option("--for", "duration", type=Duration(), help="How long: 90m, 8h, 2d. Without: for ever.")
+@pass_session
+def grant(session: Session, username: str, action: str, scope: str, duration: timedelta | None) -> None:
+    """Give a right in a scope: `global`, or `service:NAME`."""
+    seconds = int(duration.total_seconds()) if duration else None
+    found = session.api.post("users", username, "grants", body={"action": action, "scope": scope, "seconds": seconds})
+    session.output.show(found, lambda: session.output.say(f"{username}: {_rights(found)}."))
+
+
+@user.command("revoke")
+@click.argument("username")
+@click.argument("action", type=ACTION, metavar="ACTION")
+@click.argument("scope")
+@pass_session
+def revoke(session: Session, username: str, action: str, scope: str) -> None:
+    """Take a right away."""
+    found = session.api.delete("users", username, "grants", action=action, scope=scope)
+    session.output.show(found, lambda: session.output.say(f"{username}: {_rights(found) or 'no right'}."))
+
+
+@o8.group("slack", cls=Group)
+def slack() -> None:
+    """People of Slack."""
+
+
+@slack.command("code")
+@pass_session
+def code(session: Session) -> None:
+    """Print a code that makes its sender in Slack the admin of everything: once, within 30 minutes."""
+    found = session.api.post("slack", "code")
+    session.output.show(found, lambda: session.output.say(f"In Slack: /o8 hello {found['code']}"))
+
+
+@slack.command("admin")
+@click.argument("slack_user", metavar="MEMBER-ID")
+@click.option("--team", default="", help="The workspace, when o8 is not connected to it yet.")
+@pass_session
+def admin(session: Session, slack_user: str, team: str) -> None:
+    """Make a Slack account admin of everything; MEMBER-ID is in the person's profile under the dots."""
+    found = session.api.post("slack", "admins", body={"slack_user": _id(slack_user), "team": team})
+    session.output.show(found, lambda: session.output.say(f"{found['username']} is admin of everything."))
+
+
+@slack.command("link")
+@click.argument("slack_user", metavar="MEMBER-ID")
+@click.argument("username")
+@click.option("--team", default="", help="The workspace, when o8 is not connected to it yet.")
+@pass_session
+def link(session: Session, slack_user: str, username: str, team: str) -> None:
+    """Let a Slack account speak for a user."""
+    body = {"slack_user": _id(slack_user), "username": username, "team": team}
+    found = session.api.post("slack", "links", body=body)
+    session.output.show(found, lambda: session.output.say(f"{slack_user} speaks for {username}."))
+
+
+def _rights(found: dict[str, Any]) -> str:
+    return ", ".join(f"{g['action']} in {g['scope']}" for g in found["grants"])
+
+
+def _id(text: str) -> str:
+    """`U0123ABCD`, also as Slack writes it in a message."""
+    return text.strip("<>@").partition("|")[0]
