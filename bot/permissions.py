@@ -46,7 +46,7 @@ _IMPLIED: dict[Action, frozenset[Action]] = {
 
 ALLOWS: dict[Action, str] = {
     Action.ADMIN: "everything in its scope; in `global` also users, their rights and settings",
-    Action.MANAGE: "start, stop, scale, remove, hold, lift others' locks, deploy without approval, route and mute cards",
+    Action.MANAGE: "start, stop, scale, remove, hold, lift others' locks, bypass approval, route and mute cards",
     Action.DEPLOY: "deploy, roll back, restart, resume, approve, reject, cancel, lock",
     Action.VIEW_STATUS: "see that the service exists, how it is and what was deployed",
     Action.VIEW_LOGS: "read and follow logs",
