@@ -91,11 +91,13 @@ def code(session: Session) -> None:
 
 @slack.command("admin")
 @click.argument("slack_user", metavar="MEMBER-ID")
+@click.option("--as", "username", default="", help="What the new user is called; without: as the account's id.")
 @click.option("--team", default="", help="The workspace, when o8 is not connected to it yet.")
 @pass_session
-def admin(session: Session, slack_user: str, team: str) -> None:
+def admin(session: Session, slack_user: str, username: str, team: str) -> None:
     """Make a Slack account admin of everything; MEMBER-ID is in the person's profile under the dots."""
-    found = session.api.post("slack", "admins", body={"slack_user": _id(slack_user), "team": team})
+    body = {"slack_user": _id(slack_user), "username": username, "team": team}
+    found = session.api.post("slack", "admins", body=body)
     session.output.show(found, lambda: session.output.say(f"{found['username']} is admin of everything."))
 
 

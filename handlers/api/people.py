@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from bot.errors import Conflict
-from bot.permissions import Action
+from bot.permissions import GLOBAL, Action
 from handlers.api.routing import Call, Nothing, Route, Text, Values
 
 Username = Annotated[Text, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
@@ -37,6 +37,12 @@ class SlackAccount(Values):
 
 class NewLink(SlackAccount):
     username: Username
+
+
+class NewAdmin(SlackAccount):
+    """`username`: what a new user is called; empty: as the account's id."""
+
+    username: Username | Literal[""] = ""
 
 
 async def everyone(call: Call[None, Nothing]) -> list[dict[str, Any]]:
@@ -74,10 +80,10 @@ async def link(call: Call[NewLink, Nothing]) -> dict[str, Any]:
     return user.model_dump(mode="json")
 
 
-async def slack_admin(call: Call[SlackAccount, Nothing]) -> dict[str, Any]:
+async def slack_admin(call: Call[NewAdmin, Nothing]) -> dict[str, Any]:
     """Makes a Slack account admin of everything."""
-    account = call.body.slack_user
-    user = await call.commands.grant_slack(await _team(call), account, account.lower(), Action.ADMIN, "global")
+    account, name = call.body.slack_user, call.body.username or call.body.slack_user.lower()
+    user = await call.commands.grant_slack(await _team(call), account, name, Action.ADMIN, GLOBAL)
     return user.model_dump(mode="json")
 
 
@@ -100,6 +106,6 @@ ROUTES = (
     Route("POST", "/users/{name}/grants", grant, body=NewGrant),
     Route("DELETE", "/users/{name}/grants", revoke, query=Right),
     Route("POST", "/slack/links", link, body=NewLink),
-    Route("POST", "/slack/admins", slack_admin, body=SlackAccount),
+    Route("POST", "/slack/admins", slack_admin, body=NewAdmin),
     Route("POST", "/slack/code", slack_code),
 )

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from lab.demo.commands import run
 from lab.house import House, house
-from lab.slack import FakeSlack, SlackDriver, SlackMessage, fake_slack, screen
+from lab.slack import FakeSlack, SlackDriver, SlackMessage, SlackView, fake_slack, screen
 from lab.tenant import Tenant
 from lab.waiting import until
 from tests.system.conftest import move_in
@@ -67,14 +67,14 @@ async def office() -> AsyncIterator[Office]:
         slack.add_channel(CHANNEL)
         await home.start()
         root = slack.add_user("root")
-        await run(home.data, "slack", "admin", root, "--team", slack.team)
+        await run(home.data, "slack", "admin", root, "--as", "root", "--team", slack.team)
         yield Office(home, slack, SlackDriver(slack, f"http://127.0.0.1:{home.port}"), root)
 
 
 async def test_a_push_is_told_on_one_card_from_queue_to_live(office: Office) -> None:
     web = await move_in(office.home)
     await web.house.ended(await web.push("0002"))
-    card = await office.card(web.name, "0002", "live")
+    card = await office.card(web.name, f"{web.name} 0002 is live")
     cards = [m for m in office.slack.messages(CHANNEL) if not m.thread_ts and f"{web.name} 0002" in m.text]
     assert [m.ts for m in cards] == [card.ts]
 
@@ -89,7 +89,7 @@ async def test_a_rollback_from_slack_sets_a_hold_and_its_card_offers_to_resume(o
     await office.says(office.root, f"grant <@{ada}> deploy service:{web.name}")
     assert "Roll back" in await office.says(ada, f"rollback {web.name}")
     await office.says(ada, f"rollback {web.name} 0001 --yes")
-    card = await office.card(web.name, "0001", "live")
+    card = await office.card(web.name, f"{web.name} 0001 is live")
     assert f"<@{ada}>" in screen.as_text(card)
     assert (await web.shown())["hold"]
     assert await web.version() == "0001"
@@ -114,7 +114,7 @@ async def test_a_wish_for_a_right_is_granted_by_a_button_and_then_works(office: 
     await office.driver.click(office.root, card, label="Grant")
     await office.card(web.name, "granted")
     await office.says(bob, f"rollback {web.name} --yes")
-    await office.card(web.name, "0001", "live")
+    await office.card(web.name, f"{web.name} 0001 is live")
     assert await web.version() == "0001"
 
 
@@ -143,11 +143,10 @@ async def test_a_value_given_in_the_form_is_seen_by_the_container_and_nobody_els
     web, secret = await move_in(office.home), "canary-7f3a91"
     await office.driver.command(office.root, "/o8", f"env set {web.name} TOKEN", channel=CHANNEL)
 
-    async def view() -> object:
-        return next((v for v in reversed(office.slack.views) if v.user == office.root), None)
+    async def view() -> list[SlackView]:
+        return [view for view in office.slack.views if view.user == office.root]
 
-    opened = await until(view)
-    await office.driver.submit(office.root, opened.id, {"value": secret})  # type: ignore[attr-defined]
+    await office.driver.submit(office.root, (await until(view))[-1], {"value": secret})
     await web.house.ended((await _newest(web, "configure"))["id"])
     assert f"TOKEN={secret}" in await web.variables()
     received = b"".join(office.slack.bodies)

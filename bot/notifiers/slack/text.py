@@ -8,7 +8,7 @@ import unicodedata
 # https://docs.slack.dev/messaging/formatting-message-text#escaping
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_ID = re.compile(r"[UW][A-Z0-9]{2,20}")
+_ID = re.compile(r"[UW][A-Z0-9]{1,20}")
 _CUT_ENTITY = re.compile(r"&[a-z]{0,3}$")
 
 
