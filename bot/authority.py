@@ -91,7 +91,7 @@ class Authority:
 
     async def seen_by(self, person: Person) -> tuple[str, ...]:
         """Names of the services that `person` may see."""
-        return tuple(s.name for s in await self._store.services() if person.may(Action.VIEW_STATUS, s.name))
+        return tuple(name for name in await self._store.service_names() if person.may(Action.VIEW_STATUS, name))
 
     async def new_code(self) -> str:
         """A code with which one Slack account becomes admin of everything: once, within `CODE_LASTS`."""

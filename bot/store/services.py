@@ -21,6 +21,10 @@ class Services(Connection):
         return select_services(db, "SELECT * FROM services ORDER BY name")
 
     @question
+    def service_names(self, db: Database) -> tuple[str, ...]:
+        return tuple(row["name"] for row in rows(db, "SELECT name FROM services ORDER BY name"))
+
+    @question
     def service(self, db: Database, name: str) -> Service:
         """Raises `NotFound` with the names that come close."""
         return find_service(db, name)

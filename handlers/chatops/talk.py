@@ -40,5 +40,4 @@ class Talk:
 
     async def seen(self) -> tuple[str, ...]:
         """Names of the services that this person may see."""
-        found = await self.services.store.services()
-        return tuple(s.name for s in found if self.may(Action.VIEW_STATUS, s.name))
+        return await self.services.authority.seen_by(self.person)

@@ -31,7 +31,9 @@ from handlers.slack.replies import message_of
 
 SOON_S = 0.15  # an acknowledgement waits so long for the database, then goes out before it
 END_S = 5.0
+AT_ONCE = 8  # commands that are carried out together; more would hold up acknowledgements
 REMEMBERED = 5_000
+Taken = Reply | tuple[Heard, Ask | None] | None  # an answer, what is to be carried out, or nothing: taken before
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +45,7 @@ class Chat:
         self._services = services
         self._client = client
         self._identity = identity
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._keys: OrderedDict[str, None] = OrderedDict()
         self._answers = Answers(client, self.spawn)
@@ -120,15 +123,9 @@ class Chat:
     async def _answer(self, user: str, team: str, text: str, place: Place, key: str, trigger: str, about: str) -> None:
         if about and (card := await self._services.store.card_at(place.channel, about)) and card.service:
             text = completed(text, card.service)
-        taken = await self._take(user, team, text, place, key)
-        if isinstance(taken, Reply):
-            await self._answers.give(place, taken, trigger)
-        elif taken:
-            await self._answers.give(place, await self._desk.carry_out(*taken), trigger)
+        await self._do(await self._take(user, team, text, place, key), place, trigger)
 
-    async def _take(
-        self, user: str, team: str, text: str, place: Place, key: str
-    ) -> Reply | tuple[Heard, Ask | None] | None:
+    async def _take(self, user: str, team: str, text: str, place: Place, key: str) -> Taken:
         """Why it is refused, or what is to be carried out; None when it was taken before."""
         if self._is_foreign(team):
             return Reply("o8 answers people of its own workspace only.", is_refusal=True)
@@ -144,14 +141,15 @@ class Chat:
             return Reply(f"This could not be written down, so it is not done: {trouble}", is_refusal=True)
         return (heard, ask) if ask else None
 
-    async def _finish(
-        self, taking: asyncio.Task[Reply | tuple[Heard, Ask | None] | None], place: Place, trigger: str
-    ) -> None:
-        taken = await taking
-        if isinstance(taken, Reply):
-            await self._answers.give(place, taken, trigger)
-        elif taken:
-            await self._answers.give(place, await self._desk.carry_out(*taken), trigger)
+    async def _finish(self, taking: asyncio.Task[Taken], place: Place, trigger: str) -> None:
+        await self._do(await taking, place, trigger)
+
+    async def _do(self, taken: Taken, place: Place, trigger: str) -> None:
+        if taken is None:
+            return
+        async with self._places:
+            reply = taken if isinstance(taken, Reply) else await self._desk.carry_out(*taken)
+            await self._answers.give(place, reply, trigger)
 
     async def _submit(self, user: str, team: str, filled: Filled) -> None:
         if self._is_foreign(team):

@@ -45,6 +45,7 @@ class SlackDriver:
         self.slack = slack
         self._url = url
         self._by_socket = by_socket
+        self._session: aiohttp.ClientSession | None = None
 
     async def command(self, user: str, command: str, text: str, channel: str = "deployments", **more: str) -> Answer:
         """A slash command."""
@@ -155,11 +156,12 @@ class SlackDriver:
                 "X-Slack-Request-Timestamp": stamp,
                 "X-Slack-Signature": sign(self.slack.signing_secret, stamp, body),
             }
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30))
+            self.slack.at_end.append(self._session.close)
         begun = time.monotonic()
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
-            session.post(self._url + PATH, data=body, headers=given | (headers or {})) as answer,
-        ):
+        async with self._session.post(self._url + PATH, data=body, headers=given | (headers or {})) as answer:
             text = await answer.text()
             return Answer(answer.status, text, time.monotonic() - begun)
 

@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +65,7 @@ class FakeSlack(Workspace):
         self.calls: list[Call] = []
         self.bodies: list[bytes] = []
         self.enforces_rates = enforces_rates
+        self.at_end: list[Callable[[], Awaitable[None]]] = []  # what drivers have opened
         self.triggers: dict[str, float] = {}
         self.trigger_users: dict[str, str] = {}
         self.responses: dict[str, Response] = {}
@@ -284,6 +285,8 @@ async def fake_slack(
     try:
         yield slack
     finally:
+        for end in slack.at_end:
+            await end()
         await runner.cleanup()
 
 
