@@ -38,7 +38,7 @@ format: setup  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-switch bench-deploy bench-idle  ## all benchmarks; they write docs/results/
+bench: bench-switch bench-deploy bench-idle bench-ack  ## all benchmarks; they write docs/results/
 
 bench-switch: setup  ## how many requests a deployment loses, with the naive order as control
 	$(BIN)/python -m lab.bench_switch
@@ -48,6 +48,9 @@ bench-deploy: setup  ## how long from a webhook to a serving release
 
 bench-idle: setup  ## what o8 costs while nothing happens
 	$(BIN)/python -m lab.bench_idle
+
+bench-ack: setup  ## how soon Slack hears that a command was understood, in peace and in trouble
+	$(BIN)/python -m lab.engine $(BIN)/python -m lab.bench_ack
 
 torture: setup  ## deliveries while o8 is killed at its own writes (KILLS=250, about 6 minutes); writes docs/results/
 	$(BIN)/python -m lab.torture --kills $(or $(KILLS),250)

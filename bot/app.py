@@ -36,6 +36,7 @@ from bot.worker import Worker
 from handlers import api, errors, github, health
 
 RESTART_S = 5.0
+BACKLOG = 1024  # a burst of connections must not wait for TCP to try again, which takes a second
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
 _log = logging.getLogger(__name__)
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class App:
         public.add_routes([*github.routes(self.services), *health.routes(self.services)])
         if self._chat:
             public.add_routes(self._chat.routes())
-        await web.TCPSite(await self._runner(public), settings.bind, settings.port).start()
+        await web.TCPSite(await self._runner(public), settings.bind, settings.port, backlog=BACKLOG).start()
         private = web.Application(middlewares=[errors.middleware])
         private.add_routes([*api.routes(self.services), *health.routes(self.services)])
         settings.socket.unlink(missing_ok=True)  # the lock on the database says that nobody else uses it

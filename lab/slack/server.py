@@ -279,7 +279,7 @@ async def fake_slack(
     slack.add_channel("deployments")
     runner = web.AppRunner(slack.application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
     slack.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
     slack.url = f"{slack.origin}/api/"
     try:
