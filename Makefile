@@ -50,7 +50,7 @@ bench-idle: setup  ## what o8 costs while nothing happens
 	$(BIN)/python -m lab.bench_idle
 
 bench-ack: setup  ## how soon Slack hears that a command was understood, in peace and in trouble
-	$(BIN)/python -m lab.engine $(BIN)/python -m lab.bench_ack
+	$(BIN)/python -m lab.bench_ack
 
 torture: setup  ## deliveries while o8 is killed at its own writes (KILLS=250, about 6 minutes); writes docs/results/
 	$(BIN)/python -m lab.torture --kills $(or $(KILLS),250)

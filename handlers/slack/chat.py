@@ -29,7 +29,7 @@ from handlers.slack.listeners import Transport
 from handlers.slack.menus import choices
 from handlers.slack.replies import message_of
 
-SOON_S = 0.15  # an acknowledgement waits so long for the database, then goes out before it
+SOON_S = 0.1  # an acknowledgement waits so long for the database, then goes out before it
 END_S = 5.0
 AT_ONCE = 8  # commands that are carried out together; more would hold up acknowledgements
 REMEMBERED = 5_000
