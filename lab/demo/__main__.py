@@ -13,12 +13,14 @@ import click
 
 from bot.errors import O8Error
 from lab.demo import commands, needs
+from lab.demo.channel import Channel
 from lab.demo.screen import Screen, Seen
 from lab.demo.story import Story
 from lab.engine import ensure_engine
 from lab.house import House, house
 from lab.images import remove_repository
 from lab.load import LoadProcess, Target
+from lab.slack import fake_slack
 
 INTERRUPTED = 130  # before the story began
 RATE = 300  # requests per second of the visitors
@@ -55,9 +57,9 @@ async def _tell(once: bool, host: str) -> int:
     seen: list[Seen] = []
     with Screen() as screen:
         screen.live("starting a registry, nginx and o8")
-        async with _everything(host) as (home, load):
+        async with _everything(host) as (home, channel, load):
             with suppress(asyncio.CancelledError):  # Ctrl-C is how it is meant to end
-                story = Story(home, SERVICE, HOST, screen, load)
+                story = Story(home, channel, SERVICE, HOST, screen, load)
                 seen = await story.play()
                 screen.table(seen)
                 if not once:
@@ -78,15 +80,18 @@ def _cancel_once(task: asyncio.Task[int]) -> Callable[[], None]:
 
 
 @asynccontextmanager
-async def _everything(host: str) -> AsyncIterator[tuple[House, LoadProcess]]:
-    """A house with o8 running, and visitors who ask `host`; nothing of it is left afterwards."""
+async def _everything(host: str) -> AsyncIterator[tuple[House, Channel, LoadProcess]]:
+    """A house with o8 running, its Slack, and visitors who ask `host`; nothing of it is left afterwards."""
     engine = ensure_engine()
     try:
-        async with house(POLL_INTERVAL="86400") as home:  # so that every release comes by a delivery
+        # Polled so seldom, every release comes by a delivery.
+        async with fake_slack() as slack, house(None, POLL_INTERVAL="86400", **slack.environ) as home:
             await home.start()
+            channel = Channel(home, slack)
+            await channel.open()
             load = LoadProcess(Target("127.0.0.1", home.http_port, host), rate=RATE)
             try:
-                yield home, load
+                yield home, channel, load
             finally:
                 await load.stop()
         remove_repository(engine.host, home.registry.image(f"acme/{SERVICE}"))

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from lab import github
+from lab.demo.channel import Channel
 from lab.demo.commands import run
 from lab.demo.push import Team
 from lab.demo.screen import Screen, Seen, seconds_between
@@ -32,8 +33,11 @@ _TROUBLES = (NotSeen, Refused, RuntimeError, TimeoutError, aiohttp.ClientError) 
 class Story:
     """`service` with `host` is what is deployed; `load` are its visitors, not yet started."""
 
-    def __init__(self, house: House, service: str, host: str, screen: Screen, load: LoadProcess) -> None:
+    def __init__(
+        self, house: House, channel: Channel, service: str, host: str, screen: Screen, load: LoadProcess
+    ) -> None:
         self._house = house
+        self._channel = channel
         self._screen = screen
         self._load = load
         self._service = service
@@ -47,7 +51,7 @@ class Story:
             ("0001 goes live with the first push", self._first),
             ("0002 takes over", self._second),
             ("0003 is broken and refused", self._broken),
-            ("Rollback to 0001", self._rollback),
+            ("Rollback to 0001, asked for in Slack", self._rollback),
             ("o8 is killed while it deploys 0004", self._kill),
         )
 
@@ -77,6 +81,7 @@ class Story:
         await self._load.start()
         self._screen.say("Visitors come: keep-alive GET and POST, 2-second requests, new connections, WebSockets.")
         await self._answered_by("0001")
+        await self._channel_shows("0001", "is live")
         return f"{_time_to_live(found):.2f} s from delivery to serving"
 
     async def _second(self) -> str:
@@ -96,17 +101,19 @@ class Story:
         await self._answered_by("0002")
         if "0003" in self._load.report.versions:
             raise NotSeen("0003 answered visitors")
+        await self._channel_shows("0003", "failed")
         return f"{found['error']} Answered no visitor; {self._unharmed(before)}"
 
     async def _rollback(self) -> str:
         before = self._load.report.requests
-        await self._command("rollback", self._service, "--detach")
+        await self._in_slack(f"rollback {self._service} --yes -- 0002 looks wrong")
         found = await self._watcher.follow((await self._house.newest(self._service))["id"])
         self._expect(found, "succeeded")
         await self._answered_by("0001")
         if not (await self._house.get(f"/services/{self._service}"))["hold"]:
             raise NotSeen("no hold was set")
         self._screen.say("A hold is set, so that the next push does not undo the rollback.")
+        await self._channel_shows("0001", "is live", "0002 looks wrong")
         return f"serving after {_time_to_live(found):.2f} s, hold set; {self._unharmed(before)}"
 
     async def _kill(self) -> str:
@@ -149,6 +156,19 @@ class Story:
     async def _command(self, *arguments: str) -> None:
         self._screen.command(" ".join(("o8", *arguments)))
         self._screen.quote(await run(self._house.data, *arguments))
+
+    async def _in_slack(self, text: str) -> None:
+        self._screen.command(f"/o8 {text}")
+        self._screen.quote(await self._channel.says(text))
+
+    async def _channel_shows(self, *words: str) -> None:
+        """Slack's card of the deployment, once it says so."""
+        try:
+            card = await self._channel.card(self._service, *words)
+        except TimeoutError:
+            raise NotSeen(f"no card in Slack says {', '.join(words)}") from None
+        self._screen.say("Its card in #deployments:")
+        self._screen.quote(card)
 
     def _expect(self, found: dict[str, Any], state: str) -> None:
         if found["state"] != state:
