@@ -119,17 +119,17 @@ _CARDS_OF_DEPLOYMENTS = (
         INSERT INTO cards (kind, subject, service, is_final, changed_at)
         VALUES ('steps', new.id, new.service, 1, strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'));
     END""",
-    # Its button to return to what was before makes no sense any more.
+    # Its button to return to what was before makes no sense any more. One that was never shown stays away.
     """CREATE TRIGGER card_of_replaced_release AFTER UPDATE OF live ON services
     WHEN old.live IS NOT NULL AND old.live IS NOT new.live BEGIN
         UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
-        WHERE kind = 'deployment' AND subject = CAST(old.live AS TEXT);
+        WHERE kind = 'deployment' AND subject = CAST(old.live AS TEXT) AND ts <> '';
     END""",
     # So does its button to lift the hold.
     """CREATE TRIGGER card_of_lifted_hold AFTER UPDATE OF hold ON services
     WHEN old.hold IS NOT NULL AND new.hold IS NULL BEGIN
         UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
-        WHERE kind = 'deployment' AND subject = (
+        WHERE kind = 'deployment' AND ts <> '' AND subject = (
             SELECT CAST(max(id) AS TEXT) FROM deployments WHERE service = new.name AND state <> 'held');
     END""",
 )

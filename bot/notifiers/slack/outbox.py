@@ -101,13 +101,16 @@ class Outbox:
                 parent = await self._store.card(CardKind.DEPLOYMENT, card.subject)
                 if parent.ts:
                     return Due(card, parent.channel, not_before)
+                if parent.shown >= parent.wanted:  # nobody was told of it
+                    await self._store.card_dropped(card.id, card.wanted)
             return None
         return Due(card, card.channel if card.ts else await self._target(card), not_before)
 
     async def _target(self, card: Card) -> str:
         wanted = (await self._store.channel_of(card.service)).channel if card.service else ""
-        chosen = wanted if wanted and self._gone.get(wanted, 0) < self._clock() else self._channel
-        return self._ids.get(chosen, chosen)
+        found = self._ids.get(wanted, wanted)
+        usual = self._ids.get(self._channel, self._channel)
+        return found if found and self._gone.get(found, 0) < self._clock() else usual
 
     async def _send(self, due: Due) -> None:
         card = due.card
@@ -246,7 +249,7 @@ class Outbox:
                     return 0.0
         is_usual = due.channel in (self._channel, self._ids.get(self._channel))
         self._gone[due.channel] = self._clock() + 10 * CHANNEL_RETRY_S
-        if due.card.ts:  # it is in a channel that is archived by now: nobody looks at it there
+        if due.card.ts or due.card.kind is CardKind.STEPS:  # in a channel where nobody looks any more
             await self._store.card_dropped(due.card.id, due.card.wanted)
         words = f"Cards cannot be posted to {due.channel} ({trouble.reason})."
         self.trouble = f"{words} Invite @o8 there, or set SLACK_CHANNEL." if is_usual else ""

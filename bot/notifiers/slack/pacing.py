@@ -74,4 +74,7 @@ class Pace:
             if len(self._updates) >= UPDATES_PER_MIN:
                 free = max(free, self._updates[0] + 60.01)
             return free
-        return max(free, self._posts.get(due.channel, -60.0) + POST_GAP_S)
+        # A channel that is only known by its name may be any of those known by id.
+        is_named = due.channel.startswith("#")
+        last = (at for channel, at in self._posts.items() if is_named or channel == due.channel or channel[0] == "#")
+        return max(free, max(last, default=-60.0) + POST_GAP_S)
