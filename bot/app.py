@@ -40,6 +40,7 @@ BACKLOG = 1024  # a burst of connections must not wait for TCP to try again, whi
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
 _log = logging.getLogger(__name__)
 if TYPE_CHECKING:
+    from bot.notifiers.slack import SlackNotifier
     from handlers.slack import Chat
 
 
@@ -47,12 +48,13 @@ class App:
     """One running o8. `async with await App.start(settings)` is all that `o8 serve`, demo and tests do."""
 
     def __init__(self, services: Services, engine: Engine, nginx: Nginx, reconciler: Reconciler,
-                 session: aiohttp.ClientSession) -> None:  # fmt: skip
+                 slack: SlackNotifier | None, session: aiohttp.ClientSession) -> None:  # fmt: skip
         self.services = services
         self.engine = engine
         self.nginx = nginx
         self._reconciler = reconciler
         self._session = session
+        self._slack = slack
         self._chat: Chat | None = None
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,7 +87,7 @@ class App:
             host=settings.docker_host, network=settings.o8_network, subnet=settings.o8_subnet,
             installation=store.installation, volumes_dir=settings.volumes_dir,
         )  # fmt: skip
-        nginx = Nginx(settings)
+        nginx, slack = Nginx(settings), _slack(settings, store, session)
         registry = Registry(session, credentials, f"linux/{_MACHINES.get(platform.machine(), platform.machine())}")
         candidates = Candidates(store, engine, Prober(session), credentials, settings.base_domain)
         traffic = Traffic(nginx, engine.addresses)
@@ -95,9 +97,10 @@ class App:
         services = Services(
             settings=settings, store=store, authority=authority, worker=worker, follower=follower,
             operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
-            inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
+            inbox=Inbox(store, worker, follower),
+            doctor=Doctor(settings, store, engine, nginx, registry, slack),
         )  # fmt: skip
-        return cls(services, engine, nginx, Reconciler(store, engine, nginx, traffic, worker), session)
+        return cls(services, engine, nginx, Reconciler(store, engine, nginx, traffic, worker), slack, session)
 
     async def close(self) -> None:
         """Stops listening and working. Sites stay up: containers and nginx belong to nobody's process."""
@@ -121,17 +124,14 @@ class App:
         await self.close()
 
     async def _open_chat(self, settings: Settings) -> None:
-        """Slack, where a token is set. Its libraries are imported only then: they take 10 MB."""
-        if not settings.slack_bot_token.get_secret_value():
+        """Slack, where a token is set."""
+        if self._slack is None:
             await self.services.store.forget("slack_since")  # what happens now is not told afterwards
             return
-        from bot.notifiers.slack import SlackNotifier
-        from bot.notifiers.slack.client import SlackClient
         from handlers.slack import Chat
 
-        client = SlackClient(settings.slack_bot_token.get_secret_value(), settings.slack_api_url, self._session)
-        notifier = SlackNotifier(settings, self.services.store, client)
-        self._chat = Chat(self.services, client, lambda: notifier.identity)
+        notifier = self._slack
+        self._chat = Chat(self.services, notifier.client, lambda: notifier.identity)
         self._tasks.append(asyncio.create_task(_endlessly(notifier.run), name="cards"))
         await self._chat.start()
 
@@ -166,6 +166,17 @@ class App:
         await self.services.worker.start()
         for work in (self._reconciler.run, self.services.follower.run):
             self._tasks.append(asyncio.create_task(_endlessly(work)))
+
+
+def _slack(settings: Settings, store: Store, session: aiohttp.ClientSession) -> SlackNotifier | None:
+    """Where a token is set. Slack's libraries are imported only then: they take 10 MB."""
+    token = settings.slack_bot_token.get_secret_value()
+    if not token:
+        return None
+    from bot.notifiers.slack import SlackNotifier
+    from bot.notifiers.slack.client import SlackClient
+
+    return SlackNotifier(settings, store, SlackClient(token, settings.slack_api_url, session))
 
 
 async def _until_it_works(name: str, begin: Callable[[], Awaitable[object]]) -> None:

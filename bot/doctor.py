@@ -17,6 +17,7 @@ from bot.engines import Engine
 from bot.errors import O8Error, RegistryUnavailable
 from bot.findings import Finding
 from bot.nginx import Nginx, NginxFacts
+from bot.notifiers import Notifier
 from bot.registry import Registry
 from bot.registry.transport import base_url
 from bot.settings import Settings
@@ -25,6 +26,7 @@ from bot.store import Store
 __all__ = ["Doctor", "Finding"]
 
 LIMIT_S = 10.0  # of each check
+READY_S = 2.0
 Check = Callable[[], AsyncIterator[Finding]]
 _log = logging.getLogger(__name__)
 
@@ -32,12 +34,14 @@ _log = logging.getLogger(__name__)
 class Doctor:
     """Changes nothing, and needs nothing to be well: every part that does not answer becomes a finding."""
 
-    def __init__(self, settings: Settings, store: Store, engine: Engine, nginx: Nginx, registry: Registry) -> None:
+    def __init__(self, settings: Settings, store: Store, engine: Engine, nginx: Nginx, registry: Registry,
+                 notifier: Notifier | None = None) -> None:  # fmt: skip
         self._settings = settings
         self._store = store
         self._engine = engine
         self._nginx = nginx
         self._registry = registry
+        self._notifier = notifier
 
     async def check(self) -> tuple[Finding, ...]:
         """Every finding, in this order; takes `LIMIT_S` seconds at most. Never raises."""
@@ -48,6 +52,7 @@ class Doctor:
             "nginx": self._check_nginx,
             "registry": self._check_registry,
             "webhook": self._check_webhook,
+            "Slack": self._check_slack,
             "data folder": self._check_folder,
             "database": self._check_database,
             "audit": self._check_audit,
@@ -55,6 +60,18 @@ class Doctor:
         }
         found = await asyncio.gather(*(_findings(subject, check) for subject, check in checks.items()))
         return tuple(finding for several in found for finding in several)
+
+    async def readiness(self) -> dict[str, str]:
+        """Why each part that o8 cannot work without, and Slack, is not there; empty where it is."""
+        parts = {"database": self._store.service_names(), "docker": self._engine.facts(), "nginx": self._nginx_runs()}
+        looks = (asyncio.wait_for(part, READY_S) for part in parts.values())
+        found = await asyncio.gather(*looks, return_exceptions=True)
+        said = {name: _why(answer) for name, answer in zip(parts, found, strict=True)}
+        return said | {"slack": self._notifier.trouble() if self._notifier else ""}
+
+    async def _nginx_runs(self) -> None:
+        if not (await self._nginx.facts()).is_running:
+            raise O8Error("nginx does not run.")
 
     async def _check_engine(self) -> AsyncIterator[Finding]:
         for finding in findings.of_engine(await self._engine.facts()):
@@ -65,6 +82,14 @@ class Doctor:
         foreign = (await self._engine.facts()).foreign
         if foreign is not None:
             yield findings.of_strangers(foreign, services)
+
+    async def _check_slack(self) -> AsyncIterator[Finding]:
+        if self._notifier is None:
+            yield findings.ok("Slack", "Off: SLACK_BOT_TOKEN is not set.")
+        elif trouble := self._notifier.trouble():
+            yield findings.warning("Slack", trouble, "docs/slack.md says how to set Slack up.")
+        else:
+            yield findings.ok("Slack", f"Cards go to {self._settings.slack_channel}.")
 
     async def _check_network(self) -> AsyncIterator[Finding]:
         subnet = self._settings.o8_subnet
@@ -198,3 +223,9 @@ async def _findings(subject: str, check: Check) -> list[Finding]:
         found.append(findings.fault(subject, f"It could not be checked: {type(error).__name__}.",
                                     "o8's own log has the details."))  # fmt: skip
     return found
+
+
+def _why(answer: object) -> str:
+    if isinstance(answer, TimeoutError):
+        return f"no answer within {READY_S:g} s"
+    return answer.message if isinstance(answer, O8Error) else repr(answer) if isinstance(answer, Exception) else ""

@@ -4,7 +4,8 @@
     ├── SettingsError        settings are wrong; carries every problem found
     ├── InvalidInput         what was asked for makes no sense                      (400)
     ├── NotFound             no such service, deployment, release                   (404)
-    ├── Conflict             makes sense, but not now: lock, nothing to cancel       (409)
+    ├── Conflict             makes sense, but not now: nothing to cancel            (409)
+    │   └── Locked               somebody has locked the service; names it
     ├── Forbidden            the one who asks has no right to it                     (403)
     ├── StoreUnavailable     SQLite is busy, full or damaged                        (503)
     ├── RegistryError        the registry's answer ends the attempt
@@ -77,6 +78,14 @@ class NotFound(O8Error):
 
 class Conflict(O8Error):
     code = "conflict"
+
+
+class Locked(Conflict):
+    """`service` is locked; who asks for it in words of their own finds the lock there."""
+
+    def __init__(self, message: str, next_step: str, service: str) -> None:
+        super().__init__(message, next_step)
+        self.service = service
 
 
 class Forbidden(O8Error):

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlite_utils import Database
 
-from bot.errors import Conflict, NotFound
+from bot.errors import Conflict, Locked, NotFound
 from bot.models import ENDINGS, Deployment, Hold, Kind, Service, Slot, State, Step, Wanted
 from bot.store.connection import Connection, change, now, question, rows
 from bot.store.services import find_service, set_hold
@@ -198,8 +198,13 @@ def switched(db: Database, deployment: Deployment) -> None:
 def find_deployment(db: Database, id: int) -> Deployment:
     found = select_deployments(db, "SELECT * FROM deployments WHERE id = ?", [id])
     if not found:
-        raise NotFound(f"There is no deployment {id}.", "`o8 deployments` lists them.")
+        raise no_deployment(id)
     return found[0]
+
+
+def no_deployment(id: int) -> NotFound:
+    """The words for a deployment that does not exist, or that somebody must not know of: there is no difference."""
+    return NotFound(f"There is no deployment {id}.", "`o8 deployments` lists them.")
 
 
 def _first_state(service: Service, wanted: Wanted) -> State:
@@ -221,10 +226,11 @@ def _is_locked(service: Service) -> bool:
 
 def _refuse_while_locked(service: Service) -> None:
     if service.lock and _is_locked(service):
-        raise Conflict(
+        raise Locked(
             f"{service.name} is locked by {service.lock.actor} until {service.lock.until:%Y-%m-%d %H:%M} UTC: "
             f"{service.lock.reason}.",
             f"`o8 unlock {service.name}` lifts the lock.",
+            service.name,
         )
 
 

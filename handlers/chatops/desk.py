@@ -47,6 +47,8 @@ class Desk:
             await self._allowed(asked.verb, asked.values, heard.actor)
         except O8Error as error:
             return refusal(error)
+        except Exception:
+            return _fault()
         return asked
 
     async def write_down(self, heard: Heard) -> Ask | None:
@@ -128,14 +130,17 @@ class Desk:
         except O8Error as error:
             return refusal(error)
         except Exception:
-            reference = secrets.token_hex(6)
-            _log.exception("A command failed, reference %s", reference)
-            return Reply(
-                f"Something unexpected went wrong inside o8. Its log has the details under the reference {reference}.",
-                is_refusal=True,
-            )
+            return _fault()
         assert isinstance(found, Reply)  # noqa: S101 - for mypy
         return found
+
+
+def _fault() -> Reply:
+    """For the exception that is being handled: its text may hold anything, so it goes into the log alone."""
+    reference = secrets.token_hex(6)
+    _log.exception("A command failed, reference %s", reference)
+    words = f"Something unexpected went wrong inside o8. Its log has the details under the reference {reference}."
+    return Reply(words, is_refusal=True)
 
 
 def refusal(error: O8Error) -> Reply:

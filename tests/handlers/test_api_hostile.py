@@ -35,7 +35,8 @@ HOSTILE: list[Any] = [
 ]  # fmt: skip
 GOOD = {
     "replicas": 1, "reason": "because", "seconds": 60, "kind": "deploy", "release": "0001", "set": {"A": "1"},
-    "unset": [], "content": "A=1\n",
+    "unset": [], "content": "A=1\n", "username": "ada", "action": "deploy", "scope": "service:web",
+    "slack_user": "U1234", "team": "T1234",
 }  # fmt: skip
 
 

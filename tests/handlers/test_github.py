@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bot.errors import StoreUnavailable
 from bot.settings import Settings
 from bot.webhooks import PackageEvent, Verdict
-from handlers import errors, github, health
+from handlers import errors, github
 from lab import github as lab
 from lab.http_server import serving
 from lab.waiting import until
@@ -58,7 +58,7 @@ class Services(NamedTuple):
 def application(inbox: Inbox, secrets: str = SECRET, limits: github.Limits = DEFAULT) -> web.Application:
     services = Services(Settings.model_validate({"github_webhook_secret": secrets}), inbox)
     app = web.Application(middlewares=[errors.middleware])
-    app.add_routes([*github.routes(services, limits), *health.routes(services)])
+    app.add_routes(github.routes(services, limits))
     return app
 
 
@@ -353,11 +353,6 @@ def test_control_the_same_server_accepts_a_genuine_delivery(address: str) -> Non
 
 
 # --- beside the webhook ---
-
-
-async def test_healthz_answers_ok(port: int) -> None:
-    async with aiohttp.request("GET", f"http://127.0.0.1:{port}/healthz") as answer:
-        assert (answer.status, await answer.json()) == (200, {"status": "ok"})
 
 
 async def test_an_unknown_path_is_a_problem_body(port: int) -> None:

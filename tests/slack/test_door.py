@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlencode
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
 
@@ -114,3 +115,19 @@ async def test_who_we_are_is_asked_once_and_not_with_each_request(office: Office
         return sum(call.method == "auth.test" for call in office.slack.calls)
 
     assert await until(asked) == 1
+
+
+async def test_alive_is_all_that_healthz_says(office: Office) -> None:
+    async with aiohttp.request("GET", f"http://127.0.0.1:{office.settings.port}/healthz") as answer:
+        assert (answer.status, await answer.json()) == (200, {"status": "ok"})
+
+
+async def test_readiness_names_what_is_missing_and_slack_is_not_vital(office: Office) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{office.settings.port}/readyz") as answer,
+    ):
+        found = await answer.json()
+    assert answer.status == 503
+    assert (found["database"], found["slack"]) == ("ok", "ok")
+    assert "Docker" in found["docker"]

@@ -23,8 +23,8 @@ class SlackNotifier:
     """Raises `SettingsError` for quiet hours that make no sense."""
 
     def __init__(self, settings: Settings, store: Store, client: SlackClient) -> None:
+        self.client = client
         self._store = store
-        self._client = client
         quiet = QuietHours.read(settings.slack_quiet_hours)
         self._outbox = Outbox(store, client, render, settings.slack_channel, quiet, time.time)
         self._trouble = ""
@@ -44,7 +44,7 @@ class SlackNotifier:
 
     async def connect(self) -> Identity:
         """Asks Slack once whom the token belongs to; raises `SlackError`."""
-        self.identity = await self._client.identity()
+        self.identity = await self.client.identity()
         self._trouble = ""
         await self._store.remember("slack_team", self.identity.team)
         _log.info("o8 is %s in Slack's workspace %s", self.identity.bot_user, self.identity.workspace)
