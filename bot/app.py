@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
@@ -36,6 +37,7 @@ from bot.worker import Worker
 from handlers import api, errors, github, health
 
 RESTART_S = 5.0
+FINISH_S = 10.0  # for a change of nginx that is under way when o8 is to end
 BACKLOG = 1024  # a burst of connections must not wait for TCP to try again, which takes a second
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
 _log = logging.getLogger(__name__)
@@ -113,6 +115,8 @@ class App:
         for runner in self._runners:
             await runner.cleanup()
         self.services.settings.socket.unlink(missing_ok=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.nginx.finish(), FINISH_S)
         await self.engine.close()
         await self._session.close()
         await self.services.store.close()

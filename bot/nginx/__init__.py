@@ -131,6 +131,10 @@ class Nginx:
             generation=served.generation if served else None,
         )
 
+    async def finish(self) -> None:
+        """Returns when no change is under way any more: one that was begun is not left half done."""
+        await self._publisher.finish()
+
     async def shut_down(self) -> None:
         """Embedded: ends nginx. A normal stop of o8 leaves it running."""
         await self._publisher.finish()

@@ -70,7 +70,8 @@ class Office:
 def settings_for(slack: FakeSlack, folder: Path, **more: Any) -> Settings:
     return Settings(
         o8_data_dir=folder, port=free_port(), docker_host=f"unix://{folder}/no-docker.sock", nginx_mode="embedded",
-        nginx_http_port=free_port(), slack_bot_token=SecretStr(slack.bot_token), slack_api_url=slack.url,
+        nginx_binary=f"{folder}/no-nginx", nginx_http_port=free_port(),
+        slack_bot_token=SecretStr(slack.bot_token), slack_api_url=slack.url,
         **{"slack_signing_secret": SecretStr(slack.signing_secret)} | more,
     )  # fmt: skip
 
