@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import web
@@ -23,11 +23,9 @@ from slack_sdk.errors import SlackClientError
 
 from bot.chat import Place
 from bot.notifiers.slack.client import Identity, SlackClient
-from handlers.slack.forms import CALLBACK, PICK, options, read
+from handlers.chatops.reply import Reply
+from handlers.slack.forms import CALLBACK, PICK, Filled, options, read
 from handlers.slack.replies import message_of
-
-if TYPE_CHECKING:
-    from handlers.slack.chat import Chat
 
 ANY = re.compile(r".*", re.DOTALL)
 RUN = re.compile(r"o8:run:\d+")
@@ -40,11 +38,33 @@ _log = logging.getLogger(__name__)
 logging.getLogger("slack_bolt.AsyncApp").addFilter(lambda record: "will be ignored" not in record.getMessage())
 
 
+class Ears(Protocol):
+    """What listeners tell, and to whom: `handlers.slack.chat.Chat`. None of it takes long."""
+
+    def is_new(self, key: str) -> bool: ...
+
+    def hear(
+        self, user: str, team: str, text: str, place: Place, key: str, trigger: str = "", about: str = ""
+    ) -> None: ...
+
+    async def hear_at_once(
+        self, user: str, team: str, text: str, place: Place, key: str, trigger: str
+    ) -> Reply | None: ...
+
+    def submit(self, user: str, team: str, filled: Filled) -> None: ...
+
+    async def choices(self, user: str, team: str, source: str, query: str, view: Body) -> list[str]: ...
+
+    def home_opened(self, user: str, team: str) -> None: ...
+
+    def account_changed(self, user: str, team: str, *, is_active: bool) -> None: ...
+
+
 class Transport:
     """The bolt app in front of `chat`. With an `app_token` it speaks Socket Mode."""
 
     def __init__(
-        self, chat: Chat, client: SlackClient, identity: Callable[[], Identity | None], app_token: str
+        self, chat: Ears, client: SlackClient, identity: Callable[[], Identity | None], app_token: str
     ) -> None:
         self._chat = chat
         # Bolt's own check is off: ours is stricter, and was made already. Who we are is asked once, not here.
