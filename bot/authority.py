@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import hmac
 import secrets
 from datetime import UTC, datetime, timedelta
 
 from bot.accounts import User
 from bot.errors import Forbidden, NotFound
 from bot.models import Kind
-from bot.permissions import GLOBAL, Action, Grant, Person, scope_of
+from bot.permissions import GLOBAL, Action, Grant, Person, scope_of, service_of
 from bot.store import Store
+from bot.store.deployments import no_deployment
 from bot.store.services import no_service
 
 # Who may open o8's socket is an admin of the machine; what o8 does by itself asks nobody.
 _ADMINS_BY_NATURE = ("cli", "delivery", "poller", "reconciler", "o8")
 CODE_LASTS = timedelta(minutes=30)
 CODE_TRIES = 5
-_KINDS = {Kind.CONFIGURE: Action.VIEW_STATUS, Kind.START: Action.MANAGE}  # configuring was checked for what it changed
+# One of these must still be held when it is run; `scale` is configuring, too, and needs `manage`.
+_RUN_WITH = {
+    Kind.CONFIGURE: (Action.EDIT_CONFIGURATION, Action.EDIT_ENV, Action.MANAGE),
+    Kind.START: (Action.MANAGE,),
+}
 
 
 class Authority:
@@ -52,42 +56,48 @@ class Authority:
         person = await self.who(actor)
         if service:
             await self._require_seen(person, service)
-        if person.may(action, service):
-            return person
-        scope = scope_of(service)
-        granters = await self.granters(action, scope)
-        raise Forbidden(
-            f"You need `{action}` in `{scope}` for this.",
-            f"{' or '.join(granters) or 'An admin'} can grant it; `/o8 request {action} {scope} -- why` asks for it.",
-            action=action, scope=scope, granters=granters,
-        )  # fmt: skip
+        return await self._require_held(person, action, service)
+
+    async def require_for(self, actor: str, action: Action, deployment: int) -> Person:
+        """As `require`, for the service of a deployment, which may be gone by now.
+
+        Raises `NotFound` for a deployment of a service that they may not see as for one that does not exist.
+        """
+        person = await self.who(actor)
+        service = (await self._store.deployment(deployment)).service
+        if not person.may(Action.VIEW_STATUS, service):
+            raise no_deployment(deployment)
+        return await self._require_held(person, action, service)
 
     async def may_run(self, actor: str, kind: Kind, service: str) -> str:
         """Why a deployment that was asked for earlier may not run now, as a sentence; empty when it may."""
+        name, wanted = actor, _RUN_WITH.get(kind, (Action.DEPLOY,))
         try:
             person = await self.who(actor)
+            name = person.username
+            if any(person.may(action, service) for action in wanted):
+                return ""
             if person.may(Action.ADD_NEW_SERVICE) and (await self._store.service(service)).live is None:
                 return ""  # who installs a service may see it run
-            await self.require(actor, _KINDS.get(kind, Action.DEPLOY), service)
         except (Forbidden, NotFound):
-            return f"{actor} may not {kind} {service} any more."
-        return ""
+            pass
+        return f"{name} may not {kind} {service} any more."
 
     async def is_same_person(self, actor: str, other: str) -> bool:
-        """Whether two actors are one user; the machine's own (`cli:root`) are the same only by name."""
+        """Whether two actors are one user, also by an account that is deactivated by now.
+
+        The machine's own (`cli:root`) are the same only by name.
+        """
         if actor == other:
             return True
-        kinds = {actor.partition(":")[0], other.partition(":")[0]}
-        if kinds & set(_ADMINS_BY_NATURE):
-            return False
-        users = [await self._user(*each.partition(":")[::2]) for each in (actor, other)]
-        return users[0] is not None and users[1] is not None and users[0].username == users[1].username
+        one, two = await self._owner(actor), await self._owner(other)
+        return one is not None and two is not None and one.username == two.username
 
-    async def granters(self, action: Action, scope: str) -> tuple[str, ...]:
-        """Usernames of those who can give `action` in `scope`."""
+    async def granters(self, scope: str) -> tuple[str, ...]:
+        """Usernames of those who can give rights in `scope` and have an account to do it with."""
         users = await self._store.users()
-        people = (Person(actor="", username=u.username, grants=u.grants) for u in users if u.is_active)
-        return tuple(person.username for person in people if person.may_grant(action, scope))
+        people = (Person(actor="", username=u.username, grants=u.grants) for u in users if u.is_active and u.slack)
+        return tuple(person.username for person in people if person.may(Action.ADMIN, service_of(scope)))
 
     async def seen_by(self, person: Person) -> tuple[str, ...]:
         """Names of the services that `person` may see."""
@@ -104,15 +114,20 @@ class Authority:
 
         After `CODE_TRIES` wrong ones the code is void.
         """
-        found = await self._store.code()
-        if found is None or found.expires_at < datetime.now(UTC):
-            return False
-        if not hmac.compare_digest(found.hash, _hash(code.strip().upper())):
-            await self._store.count_wrong_code(CODE_TRIES)
-            return False
-        await self._store.spend_code(team, slack_user, username, "o8")
-        await self._store.record(f"slack:{team}:{slack_user}", "hello", username, {"scope": GLOBAL})
-        return True
+        wanted = _hash(code.strip().upper())
+        user = await self._store.redeem_code(wanted, team, slack_user, username, most=CODE_TRIES)
+        return user is not None
+
+    async def _require_held(self, person: Person, action: Action, service: str) -> Person:
+        if person.may(action, service):
+            return person
+        scope = scope_of(service)
+        granters = await self.granters(scope)
+        raise Forbidden(
+            f"You need `{action}` in `{scope}` for this.",
+            f"{' or '.join(granters) or 'An admin'} can grant it; `/o8 request {action} {scope} -- why` asks for it.",
+            action=action, scope=scope, granters=granters,
+        )  # fmt: skip
 
     async def _require_seen(self, person: Person, service: str) -> None:
         """Raises `NotFound` in one and the same way for what is not there and for what must stay unknown."""
@@ -121,10 +136,13 @@ class Authority:
             raise no_service(service, has_any=bool(seen), close=difflib.get_close_matches(service, seen, n=2))
 
     async def _user(self, kind: str, name: str) -> User | None:
-        if kind == "slack":
-            team, _, slack_user = name.partition(":")
-            return await self._store.user_of_slack(team, slack_user)
-        return None
+        team, _, slack_user = name.partition(":")
+        return await self._store.user_of_slack(team, slack_user) if kind == "slack" else None
+
+    async def _owner(self, actor: str) -> User | None:
+        kind, _, name = actor.partition(":")
+        team, _, slack_user = name.partition(":")
+        return await self._store.owner_of_slack(team, slack_user) if kind == "slack" else None
 
 
 def _hash(code: str) -> str:

@@ -123,13 +123,15 @@ class Follower:
 async def why_not(store: Store, service: Service, tag: str, digest: str) -> str:
     """Why an automatic deployment of `tag` would be pointless, as a sentence; empty when it is wanted."""
     newest = await store.deployments(service.name, limit=1)
-    if newest and newest[0].tag == tag and digest in (newest[0].digest, ""):
-        state = newest[0].state
+    # What waits for approval may be older than a restart.
+    known = {d.id: d for d in (*newest, *await store.pending()) if d.service == service.name}.values()
+    for one in known:
         # Once hold, lock or stop are lifted, what they kept back is wanted again.
-        if not state.is_ending or (state is State.HELD and keeps_back(service)):
-            return f"{tag} is {state} already, as deployment {newest[0].id}"
+        is_there = not one.state.is_ending or (one.state is State.HELD and keeps_back(service))
+        if is_there and one.tag == tag and digest in (one.digest, ""):
+            return f"{tag} is {one.state} already, as deployment {one.id}"
     live = await store.deployment(service.live) if service.live else None
-    under_way = next((d for d in newest if not d.state.is_ending and d.tag), None)
+    under_way = next((d for d in known if not d.state.is_ending and d.tag), None)
     failed = await store.failed_attempts(service.name)
     follow = service.configuration.follow
     if under_way and under_way.tag != tag and not tags.is_newer(follow, tag, under_way.tag):

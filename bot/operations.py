@@ -16,6 +16,7 @@ from bot.errors import Conflict, InvalidInput, NotFound, O8Error
 from bot.models import SLOTS, Deployment, Kind, Service, Wanted
 from bot.nginx import Nginx
 from bot.store import Store
+from bot.store.deployments import refuse_while_locked
 from bot.vault import Vault
 from bot.worker import Worker, environment_row, read_environment
 
@@ -53,10 +54,13 @@ class Operations:
             configuration,
             {s: self._engine.addresses(block, s, configuration.replicas, configuration.port) for s in SLOTS},
         )
+        does_run = before is not None and before.live is not None and not before.is_stopped
+        is_deployed = before and does_run and before.configuration.fingerprint != configuration.fingerprint
+        if before and is_deployed:
+            refuse_while_locked(before)
         is_new = await self._store.apply(configuration, addresses.last_block(self._subnet))
         deployment = None
-        does_run = before is not None and before.live is not None and not before.is_stopped
-        if before and does_run and before.configuration.fingerprint != configuration.fingerprint:
+        if is_deployed:
             deployment = await self._configure(configuration.name, actor, "new configuration")
         return Applied(await self._store.service(configuration.name), is_new, deployment)
 
@@ -143,12 +147,13 @@ class Operations:
         names = list(environment.parse(text))
         if text == before:
             raise InvalidInput(f"The environment of {name} already is as asked for.")
+        does_run = service.live is not None and not service.is_stopped
+        if does_run:
+            refuse_while_locked(service)
         revision = service.environment_revision
         sealed = self._vault.seal(text, environment_row(name, revision + 1))
         await self._store.add_environment(name, revision, sealed, names, actor)
-        if service.live is None or service.is_stopped:
-            return None
-        return await self._configure(name, actor, reason)
+        return await self._configure(name, actor, reason) if does_run else None
 
     async def _configure(self, name: str, actor: str, reason: str) -> Deployment:
         return await self._worker.want(Wanted(service=name, kind=Kind.CONFIGURE, actor=actor, reason=reason))

@@ -46,7 +46,9 @@ _IMPLIED: dict[Action, frozenset[Action]] = {
 
 ALLOWS: dict[Action, str] = {
     Action.ADMIN: "everything in its scope; in `global` also users, their rights and settings",
-    Action.MANAGE: "start, stop, scale, remove, hold, lift others' locks, bypass approval, route and mute cards",
+    Action.MANAGE: (
+        "start, stop, scale, remove, hold, lift others' locks, deploy without approval, route and mute cards"
+    ),
     Action.DEPLOY: "deploy, roll back, restart, resume, approve, reject, cancel, lock",
     Action.VIEW_STATUS: "see that the service exists, how it is and what was deployed",
     Action.VIEW_LOGS: "read and follow logs",
@@ -80,6 +82,8 @@ class Grant(BaseModel):
 
     def gives(self, action: Action, scope: str) -> bool:
         """Whether it covers `action` in `scope`; says nothing about its time."""
+        if action in GLOBAL_ONLY and scope != GLOBAL:
+            return False
         return self.scope in (GLOBAL, scope) and (action == self.action or action in _IMPLIED[self.action])
 
 
@@ -97,10 +101,14 @@ class Person(BaseModel):
         now = datetime.now(UTC)
         return any(grant.is_valid(now) and grant.gives(action, scope_of(service)) for grant in self.grants)
 
-    def may_grant(self, action: Action, scope: str) -> bool:
-        """Only an admin of a scope gives rights in it, and nobody gives what they do not hold."""
-        service = service_of(scope)
-        return self.may(Action.ADMIN, service) and self.may(action, service)
+    def may_grant(self, action: Action, scope: str, until: datetime | None) -> bool:
+        """Only an admin of a scope gives rights in it, and nobody gives what they do not hold, or for longer.
+
+        `until` None: for ever.
+        """
+        now = datetime.now(UTC)
+        held = [g for g in self.grants if g.is_valid(now) and g.gives(Action.ADMIN, scope) and g.gives(action, scope)]
+        return any(grant.expires_at is None or (until is not None and until <= grant.expires_at) for grant in held)
 
 
 def scope_of(service: str) -> str:

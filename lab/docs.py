@@ -61,6 +61,8 @@ def _commands() -> Iterator[tuple[str, ...]]:
 def _needed(verb: Verb) -> str:
     if verb.is_open:
         return "everybody"
+    if verb.is_for_admins:
+        return "`admin` of that scope"
     return f"`{verb.action}`" if verb.action else "every user of o8"
 
 

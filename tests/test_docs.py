@@ -61,7 +61,7 @@ def expected_transitions() -> set[tuple[str, str]]:
     made: dict[str, set[tuple[str, str]]] = {
         "Store.want": {(BEFORE, state) for state in (State.WAITING, State.QUEUED, State.HELD)}
         | {(State.WAITING, State.SUPERSEDED), (State.QUEUED, State.SUPERSEDED)},
-        "Store.approve": {(State.WAITING, State.QUEUED)},
+        "Store.approve": {(State.WAITING, State.QUEUED), (State.QUEUED, State.SUPERSEDED)},
         "Store.claim": {(State.QUEUED, steps[0]), (State.QUEUED, State.HELD)},
         "Store.expire_queued": {(State.QUEUED, State.FAILED)},
         "Worker.cancel": {(state, State.CANCELLED) for state in CANCELLABLE},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -60,7 +60,7 @@ def remove(session: Session, username: str, yes: bool) -> None:
 @pass_session
 def grant(session: Session, username: str, action: str, scope: str, duration: timedelta | None) -> None:
     """Give a right in a scope: `global`, or `service:NAME`."""
-    seconds = int(duration.total_seconds()) if duration else None
+    seconds = int(duration.total_seconds()) if duration is not None else None
     found = session.api.post("users", username, "grants", body={"action": action, "scope": scope, "seconds": seconds})
     session.output.show(found, lambda: session.output.say(f"{username}: {_rights(found)}."))
 
@@ -114,7 +114,11 @@ def link(session: Session, slack_user: str, username: str, team: str) -> None:
 
 
 def _rights(found: dict[str, Any]) -> str:
-    return ", ".join(f"{g['action']} in {g['scope']}" for g in found["grants"])
+    return ", ".join(f"{g['action']} in {g['scope']}{_until(g['expires_at'])}" for g in found["grants"])
+
+
+def _until(time: str | None) -> str:
+    return f" until {datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC" if time else ""
 
 
 def _id(text: str) -> str:

@@ -16,14 +16,7 @@ class Audit(Connection):
     @change
     def record(self, db: Database, actor: str, action: str, subject: str, detail: dict[str, Any]) -> None:
         """Appends one entry; `detail` never holds a secret value."""
-        # The newest hash is kept apart, and the chain goes on from there: cutting off its end is seen for ever.
-        id, previous = _newest(db)
-        entry = {
-            "id": id + 1, "at": now(), "actor": actor, "action": action, "subject": subject,
-            "detail": orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode(), "previous": previous,
-        }  # fmt: skip
-        db.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [*entry.values(), _hash(entry)])
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('audit', ?)", [f"{entry['id']}:{_hash(entry)}"])
+        record(db, actor, action, subject, detail)
 
     @question
     def audit(self, db: Database, limit: int = 50, subject: str = "") -> tuple[AuditEntry, ...]:
@@ -41,6 +34,18 @@ class Audit(Connection):
                 return expected
             previous, expected = found, expected + 1
         return None if _newest(db) == (expected - 1, previous) else expected
+
+
+def record(db: Database, actor: str, action: str, subject: str, detail: dict[str, Any]) -> None:
+    """`Audit.record` inside a transaction that is already open."""
+    # The newest hash is kept apart, and the chain goes on from there: cutting off its end is seen for ever.
+    id, previous = _newest(db)
+    entry = {
+        "id": id + 1, "at": now(), "actor": actor, "action": action, "subject": subject,
+        "detail": orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode(), "previous": previous,
+    }  # fmt: skip
+    db.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [*entry.values(), _hash(entry)])
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('audit', ?)", [f"{entry['id']}:{_hash(entry)}"])
 
 
 def _newest(db: Database) -> tuple[int, str]:

@@ -19,8 +19,16 @@ from bot.store.connection import Connection, change, now, question, rows
 class Cards(Connection):
     @question
     def due_cards(self, db: Database, limit: int = 500) -> tuple[Card, ...]:
-        """Cards that do not show what is true, oldest first."""
-        return _cards(db, "SELECT * FROM cards WHERE shown < wanted ORDER BY id LIMIT ?", [limit])
+        """Cards that do not show what is true: those that may be shown at once, oldest first, then by their time.
+
+        Steps are there once their deployment's card is posted, or is not going to be.
+        """
+        query = """SELECT cards.* FROM cards LEFT JOIN cards AS parent
+                ON cards.kind = 'steps' AND parent.kind = 'deployment' AND parent.subject = cards.subject
+            WHERE cards.shown < cards.wanted
+                AND (cards.kind <> 'steps' OR parent.ts <> '' OR parent.shown >= parent.wanted)
+            ORDER BY coalesce(cards.not_before, ''), cards.id LIMIT ?"""
+        return _cards(db, query, [limit])
 
     @question
     def card(self, db: Database, kind: CardKind, subject: str) -> Card:
@@ -50,13 +58,15 @@ class Cards(Connection):
         )
 
     @change
-    def card_failed(self, db: Database, id: int, not_before: datetime, *, is_known: bool) -> None:
-        """Try again later. `is_known`: Slack said that nothing was posted."""
-        db.execute(
-            "UPDATE cards SET failures = failures + 1, not_before = ?, attempted_at = CASE WHEN ? THEN NULL "
-            "ELSE attempted_at END WHERE id = ?",
-            [not_before.isoformat(timespec="milliseconds"), is_known, id],
-        )
+    def post_refused(self, db: Database, id: int) -> None:
+        """Slack said that it posted nothing, so there is nothing to look for."""
+        db.execute("UPDATE cards SET attempted_at = NULL WHERE id = ?", [id])
+
+    @change
+    def card_failed(self, db: Database, id: int, not_before: datetime) -> None:
+        """Try again later. A post whose answer is not known stays so."""
+        until = not_before.isoformat(timespec="milliseconds")
+        db.execute("UPDATE cards SET failures = failures + 1, not_before = ? WHERE id = ?", [until, id])
 
     @change
     def postpone_card(self, db: Database, id: int, not_before: datetime) -> None:
@@ -76,8 +86,8 @@ class Cards(Connection):
 
     @change
     def drop_old_cards(self, db: Database) -> None:
-        """Everything so far happened before the channel was there to tell."""
-        db.execute("UPDATE cards SET shown = wanted")
+        """What happened while there was no channel is not told; cards that are in one still follow what is true."""
+        db.execute("UPDATE cards SET shown = wanted WHERE ts = ''")
 
     @question
     def channel_of(self, db: Database, service: str) -> Channel:
@@ -93,9 +103,12 @@ class Cards(Connection):
 
     @change
     def mute(self, db: Database, service: str, until: datetime | None) -> None:
+        """None: what was kept back is told now."""
         statement = """INSERT INTO channels (service, muted_until) VALUES (?, ?)
             ON CONFLICT (service) DO UPDATE SET muted_until = excluded.muted_until"""
         db.execute(statement, [service, until and until.isoformat(timespec="milliseconds")])
+        if until is None:
+            db.execute("UPDATE cards SET not_before = NULL WHERE service = ? AND failures = 0", [service])
 
 
 def _cards(db: Database, query: str, parameters: Any = ()) -> tuple[Card, ...]:

@@ -15,6 +15,7 @@ from bot.store.connection import Connection, change, now, question, rows
 from bot.store.services import find_service, set_hold
 
 ENDED = ", ".join(f"'{state}'" for state in sorted(ENDINGS))
+_KEEP_THE_IMAGE = (Kind.RESTART, Kind.START, Kind.CONFIGURE)
 _PENDING = f"'{State.WAITING}', '{State.QUEUED}'"
 
 
@@ -24,7 +25,8 @@ class Deployments(Connection):
         """Records what an entry point asks for; the one call all of them end in.
 
         Newest wins: what waited for the same service becomes `superseded`, and what it was to bring is brought by
-        the new one if that names no image of its own. Raises `NotFound`; `Conflict` while the service is locked.
+        the new one if that names no image of its own. What nobody has approved yet is never brought along so: it
+        waits on beside a restart. Raises `NotFound`; `Conflict` while the service is locked.
         """
         return want(db, wanted)
 
@@ -105,12 +107,13 @@ class Deployments(Connection):
 
     @change
     def requeue(self, db: Database, id: int) -> None:
-        """Back to the queue after a kill; gives way when something newer is waiting by now."""
+        """Back to the queue after a kill; gives way when something newer is waiting, or was approved, by now."""
         deployment = find_deployment(db, id)
         _end_open_step(db, id)
         newer = rows(
-            db, f"SELECT id FROM deployments WHERE service = ? AND id > ? AND state IN ({_PENDING})",  # noqa: S608
-            [deployment.service, id],
+            db, f"""SELECT id FROM deployments WHERE service = ? AND state IN ({_PENDING})
+                AND (id > ? OR state = ?)""",  # noqa: S608
+            [deployment.service, id, State.QUEUED],
         )  # fmt: skip
         if newer:
             _update(db, id, state=State.SUPERSEDED, slot=None, finished_at=now())
@@ -149,11 +152,17 @@ class Deployments(Connection):
 
     @change
     def approve(self, db: Database, id: int, by: str) -> Deployment:
-        """Lets a waiting deployment into the queue; raises `Conflict` when it does not wait (any more)."""
+        """Lets a waiting deployment into the queue; raises `Conflict` when it does not wait (any more).
+
+        A restart or new configuration that is queued becomes `superseded`: this one makes new containers, too.
+        """
         deployment = find_deployment(db, id)
         if deployment.state is not State.WAITING:
             raise Conflict(f"Deployment {id} does not wait for approval: it is {deployment.state}.")
-        _refuse_while_locked(find_service(db, deployment.service))
+        refuse_while_locked(find_service(db, deployment.service))
+        for other in _pending(db, deployment.service):
+            if other.state is State.QUEUED:
+                _update(db, other.id, state=State.SUPERSEDED, finished_at=now())
         _update(db, id, state=State.QUEUED, approved_by=by)
         return find_deployment(db, id)
 
@@ -166,6 +175,8 @@ def want(db: Database, wanted: Wanted) -> Deployment:
     tag, digest, commit = wanted.tag, wanted.digest, wanted.commit
     if state in (State.QUEUED, State.WAITING):
         for waiting in _pending(db, service.name):
+            if waiting.state is State.WAITING and state is State.QUEUED and wanted.kind in _KEEP_THE_IMAGE:
+                continue  # nobody has approved that release yet: a restart must not be the way around
             if not tag and wanted.kind is not Kind.ROLLBACK and waiting.kind is not Kind.ROLLBACK:
                 tag, digest, commit = waiting.tag, waiting.digest, waiting.commit
             _update(db, waiting.id, state=State.SUPERSEDED, finished_at=now())
@@ -211,7 +222,7 @@ def _first_state(service: Service, wanted: Wanted) -> State:
     if wanted.is_automatic and keeps_back(service):
         return State.HELD
     if not wanted.is_repair:
-        _refuse_while_locked(service)
+        refuse_while_locked(service)
     return State.WAITING if wanted.needs_approval else State.QUEUED
 
 
@@ -224,7 +235,8 @@ def _is_locked(service: Service) -> bool:
     return service.lock is not None and service.lock.until > datetime.now(UTC)
 
 
-def _refuse_while_locked(service: Service) -> None:
+def refuse_while_locked(service: Service) -> None:
+    """Raises `Locked` while nobody may deploy `service`."""
     if service.lock and _is_locked(service):
         raise Locked(
             f"{service.name} is locked by {service.lock.actor} until {service.lock.until:%Y-%m-%d %H:%M} UTC: "

@@ -101,6 +101,16 @@ def m0003_chat(db: Database) -> None:
         db.execute(statement)
 
 
+_POSTED_ANEW = """UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
+    WHERE kind = 'deployment' AND ts <> '' AND subject"""
+# The cards of a service that may have a button: what serves, the newest, and the newest that was no mere wish or was
+# taken back.
+_WITH_BUTTONS = """IN (
+    SELECT CAST(old.live AS TEXT)
+    UNION SELECT CAST(max(id) AS TEXT) FROM deployments WHERE service = old.name
+    UNION SELECT CAST(max(id) AS TEXT) FROM deployments WHERE service = old.name AND state <> 'held'
+    UNION SELECT CAST(max(id) AS TEXT) FROM deployments WHERE service = old.name AND state = 'rolled_back')"""
+
 # The wish to show a change is part of the change itself: no code path can forget it, no kill can part the two.
 _CARDS_OF_DEPLOYMENTS = (
     """CREATE TRIGGER card_of_new_deployment AFTER INSERT ON deployments BEGIN
@@ -119,17 +129,18 @@ _CARDS_OF_DEPLOYMENTS = (
         INSERT INTO cards (kind, subject, service, is_final, changed_at)
         VALUES ('steps', new.id, new.service, 1, strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'));
     END""",
-    # Its button to return to what was before makes no sense any more. One that was never shown stays away.
-    """CREATE TRIGGER card_of_replaced_release AFTER UPDATE OF live ON services
+    # What follows takes away, or gives back, buttons of cards that are posted. One that never was stays away.
+    f"""CREATE TRIGGER card_of_replaced_release AFTER UPDATE OF live ON services
     WHEN old.live IS NOT NULL AND old.live IS NOT new.live BEGIN
-        UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
-        WHERE kind = 'deployment' AND subject = CAST(old.live AS TEXT) AND ts <> '';
+        {_POSTED_ANEW} IN (CAST(old.live AS TEXT), CAST(min(old.live, new.live) AS TEXT)); -- what o8 returned to
     END""",
-    # So does its button to lift the hold.
-    """CREATE TRIGGER card_of_lifted_hold AFTER UPDATE OF hold ON services
-    WHEN old.hold IS NOT NULL AND new.hold IS NULL BEGIN
-        UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
-        WHERE kind = 'deployment' AND ts <> '' AND subject = (
-            SELECT CAST(max(id) AS TEXT) FROM deployments WHERE service = new.name AND state <> 'held');
-    END""",
+    f"""CREATE TRIGGER card_of_older_attempt AFTER INSERT ON deployments BEGIN
+        {_POSTED_ANEW} = (SELECT CAST(id AS TEXT) FROM deployments
+            WHERE service = new.service AND id = (SELECT max(id) FROM deployments
+                WHERE service = new.service AND id < new.id) AND state IN ('failed', 'held'));
+    END""",  # noqa: S608
+    f"""CREATE TRIGGER card_of_lifted_hold AFTER UPDATE OF hold ON services
+    WHEN old.hold IS NOT NULL AND new.hold IS NULL BEGIN {_POSTED_ANEW} {_WITH_BUTTONS}; END""",
+    f"""CREATE TRIGGER card_of_removed_service AFTER DELETE ON services
+    BEGIN {_POSTED_ANEW} {_WITH_BUTTONS}; END""",
 )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hmac import compare_digest
+from itertools import count
 from typing import Any
 
 from sqlite_utils import Database
@@ -10,6 +14,7 @@ from sqlite_utils import Database
 from bot.accounts import AccessRequest, Code, User
 from bot.errors import Conflict, NotFound
 from bot.permissions import GLOBAL, Action, Grant
+from bot.store.audit import record
 from bot.store.connection import Connection, change, now, question, rows
 
 
@@ -30,6 +35,13 @@ class People(Connection):
         found = _users(db, query, [team, slack_user])
         return found[0] if found else None
 
+    @question
+    def owner_of_slack(self, db: Database, team: str, slack_user: str) -> User | None:
+        """The user that a Slack account belongs to, also when it is deactivated and so speaks for nobody."""
+        query = "SELECT users.* FROM users JOIN slack_users USING (username) WHERE team = ? AND slack_user = ?"
+        found = _users(db, query, [team, slack_user])
+        return found[0] if found else None
+
     @change
     def add_user(self, db: Database, username: str) -> User:
         """Raises `Conflict` when there is one of that name."""
@@ -40,21 +52,31 @@ class People(Connection):
 
     @change
     def remove_user(self, db: Database, username: str) -> None:
-        """Raises `NotFound`; `Conflict` for the last one who is admin of everything."""
+        """Ends their wishes too. Raises `NotFound`; `Conflict` for the last one who is admin of everything."""
         find_user(db, username)
-        db.execute("DELETE FROM users WHERE username = ?", [username])
-        _require_an_admin(db)
+        with _keeping_an_admin(db):
+            db.execute("DELETE FROM users WHERE username = ?", [username])
+        wishes = rows(db, "SELECT id FROM access_requests WHERE username = ? AND state = 'open'", [username])
+        for wish in wishes:  # else they would be granted to the next one of that name
+            _decide(db, wish["id"], "denied", "o8")
 
     @change
     def link_slack(self, db: Database, team: str, slack_user: str, username: str) -> User:
-        """From now on this Slack account speaks for `username`, and for nobody else."""
+        """From now on this Slack account speaks for `username`, and for nobody else; also one that was deactivated.
+
+        Raises `NotFound`; `Conflict` when it would leave the last admin of everything without an account.
+        """
         find_user(db, username)
-        db.execute("INSERT OR REPLACE INTO slack_users VALUES (?, ?, ?, 1)", [team, slack_user, username])
+        with _keeping_an_admin(db):
+            db.execute("INSERT OR REPLACE INTO slack_users VALUES (?, ?, ?, 1)", [team, slack_user, username])
         return find_user(db, username)
 
     @change
     def set_slack_active(self, db: Database, team: str, slack_user: str, is_active: bool) -> bool:
-        """Slack says that somebody left, or is back; True when it was somebody we know."""
+        """Slack says that somebody left, or is back; True when it was somebody we know.
+
+        It may be the last admin: that is a fact, not a wish, and the server can make another one.
+        """
         query = "UPDATE slack_users SET is_active = ? WHERE team = ? AND slack_user = ? AND is_active <> ?"
         return db.execute(query, [is_active, team, slack_user, is_active]).rowcount == 1
 
@@ -69,42 +91,45 @@ class People(Connection):
     def grant_slack(self, db: Database, team: str, slack_user: str, username: str, action: Action, scope: str, by: str,
                     expires_at: datetime | None = None) -> User:  # fmt: skip
         """Gives a right to the user of a Slack account. An unknown account becomes a new user with the name `username`;
-        when that is taken, the account's id is put behind it."""
+        when that is taken, the account's id is put behind it: nobody gets rights by being called like somebody."""
         return _grant_slack(db, team, slack_user, username, action, scope, by, expires_at)
-
-    @question
-    def code(self, db: Database) -> Code | None:
-        """The code of the first admin, while there is one."""
-        found = rows(db, "SELECT value FROM meta WHERE key = 'code'")
-        return Code.model_validate_json(found[0]["value"]) if found else None
 
     @change
     def set_code(self, db: Database, hash: str, expires_at: datetime) -> None:
+        """Keeps the hash of a new code of the first admin; the one before is void."""
         _set_code(db, Code(hash=hash, expires_at=expires_at))
 
     @change
-    def count_wrong_code(self, db: Database, most: int) -> None:
-        """After `most` wrong ones there is no code any more."""
+    def redeem_code(
+        self, db: Database, hash: str, team: str, slack_user: str, username: str, *, most: int
+    ) -> User | None:
+        """Uses the code up and makes its sender admin of everything; None for a wrong, used or late one.
+
+        After `most` wrong ones the code is void. Of two who send it at the same moment, one is let in.
+        """
         found = rows(db, "SELECT value FROM meta WHERE key = 'code'")
-        if found:
-            code = Code.model_validate_json(found[0]["value"])
+        code = Code.model_validate_json(found[0]["value"]) if found else None
+        if code is None or code.expires_at <= datetime.now(UTC):
+            return None
+        if not compare_digest(code.hash, hash):
             wrong = code.wrong + 1
             _set_code(db, code.model_copy(update={"wrong": wrong}) if wrong < most else None)
-
-    @change
-    def spend_code(self, db: Database, team: str, slack_user: str, username: str, by: str) -> User:
-        """The code is used up, and its sender is admin of everything."""
+            return None
         _set_code(db, None)
-        return _grant_slack(db, team, slack_user, username, Action.ADMIN, GLOBAL, by, None)
+        user = _grant_slack(db, team, slack_user, username, Action.ADMIN, GLOBAL, "o8", None)
+        record(db, f"slack:{team}:{slack_user}", "hello", user.username, {"scope": GLOBAL})
+        return user
 
     @change
     def revoke(self, db: Database, username: str, action: Action, scope: str) -> None:
         """Raises `NotFound` when there is no such grant; `Conflict` for the last admin of everything."""
         find_user(db, username)
         query = "DELETE FROM grants WHERE username = ? AND action = ? AND scope = ?"
-        if not db.execute(query, [username, action, scope]).rowcount:
-            raise NotFound(f"{username} has no grant of {action} in {scope}.", "`o8 access` lists what there is.")
-        _require_an_admin(db)
+        with _keeping_an_admin(db):
+            if not db.execute(query, [username, action, scope]).rowcount:
+                raise NotFound(
+                    f"{username} has no right {action} in {scope:.80}.", "`o8 user list` shows what there is."
+                )
 
     @change
     def request_access(self, db: Database, username: str, actor: str, action: Action, scope: str, reason: str) -> int:
@@ -126,35 +151,25 @@ class People(Connection):
 
     @question
     def access_request(self, db: Database, id: int) -> AccessRequest:
-        found = rows(db, "SELECT * FROM access_requests WHERE id = ?", [id])
-        if not found:
-            raise NotFound(f"There is no request {id}.")
-        return AccessRequest.model_validate(found[0])
+        return find_request(db, id)
 
     @change
     def decide_request(self, db: Database, id: int, by: str, *, is_granted: bool,
                        expires_at: datetime | None = None) -> AccessRequest:  # fmt: skip
         """Grants or denies what was asked for; raises `Conflict` when somebody has decided already."""
-        statement = """UPDATE access_requests SET state = ?, decided_by = ?, decided_at = ?
-            WHERE id = ? AND state = 'open'"""
-        state = "granted" if is_granted else "denied"
-        if not db.execute(statement, [state, by, now(), id]).rowcount:
+        if not _decide(db, id, "granted" if is_granted else "denied", by):
             raise Conflict(f"Request {id} is not open any more.")
-        request = AccessRequest.model_validate(rows(db, "SELECT * FROM access_requests WHERE id = ?", [id])[0])
+        request = find_request(db, id)
         if is_granted:
             _grant(db, request.username, request.action, request.scope, by, expires_at)
-        db.execute(
-            "UPDATE cards SET wanted = wanted + 1, is_final = 1, changed_at = ? WHERE kind = 'request' AND subject = ?",
-            [now(), str(id)],
-        )
         return request
 
 
 def _grant(db: Database, username: str, action: Action, scope: str, by: str, expires_at: datetime | None) -> None:
     until = expires_at and expires_at.isoformat(timespec="milliseconds")
     values = [username, scope, action, by, now(), until]
-    db.execute("INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?)", values)
-    _require_an_admin(db)
+    with _keeping_an_admin(db):
+        db.execute("INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
 def _grant_slack(db: Database, team: str, slack_user: str, username: str, action: Action, scope: str, by: str,
@@ -163,12 +178,31 @@ def _grant_slack(db: Database, team: str, slack_user: str, username: str, action
     if known:
         username = known[0]["username"]
     else:
-        if rows(db, "SELECT 1 FROM users WHERE username = ?", [username]):
-            username = f"{username}-{slack_user.lower()}"[:63]
+        username = _free_name(db, username, slack_user.lower())
         db.execute("INSERT INTO users (username, created_at) VALUES (?, ?)", [username, now()])
         db.execute("INSERT INTO slack_users VALUES (?, ?, ?, 1)", [team, slack_user, username])
     _grant(db, username, action, scope, by, expires_at)
     return find_user(db, username)
+
+
+def _free_name(db: Database, username: str, account: str) -> str:
+    """`ada`, else `ada-u1`, `ada-u1-2` and so on; never longer than a username may be."""
+    taken = {row["username"] for row in rows(db, "SELECT username FROM users")}
+    endings = (f"-{account}{f'-{number}' if number > 1 else ''}" for number in count(1))
+    names = (f"{username[: 63 - len(ending)]}{ending}" for ending in endings)
+    return username if username not in taken else next(name for name in names if name not in taken)
+
+
+def _decide(db: Database, id: int, state: str, by: str) -> bool:
+    """Ends a wish that is open, and has its card say so; False when it is not open."""
+    statement = "UPDATE access_requests SET state = ?, decided_by = ?, decided_at = ? WHERE id = ? AND state = 'open'"
+    if not db.execute(statement, [state, by, now(), id]).rowcount:
+        return False
+    db.execute(
+        "UPDATE cards SET wanted = wanted + 1, is_final = 1, changed_at = ? WHERE kind = 'request' AND subject = ?",
+        [now(), str(id)],
+    )
+    return True
 
 
 def _set_code(db: Database, code: Code | None) -> None:
@@ -182,6 +216,18 @@ def find_user(db: Database, username: str) -> User:
     if not found:
         raise NotFound(f"There is no user {username!r:.80}.", "`o8 user list` shows them.")
     return found[0]
+
+
+def find_request(db: Database, id: int) -> AccessRequest:
+    found = rows(db, "SELECT * FROM access_requests WHERE id = ?", [id])
+    if not found:
+        raise no_request(id)
+    return AccessRequest.model_validate(found[0])
+
+
+def no_request(id: int) -> NotFound:
+    """The words for a wish that does not exist, or is about a service that somebody must not know of."""
+    return NotFound(f"There is no request {id}.")
 
 
 def _users(db: Database, query: str, parameters: Any = ()) -> tuple[User, ...]:
@@ -203,11 +249,23 @@ def _accounts(db: Database, username: str) -> tuple[str, ...]:
     return tuple(row["account"] for row in rows(db, query, [username]))
 
 
-def _require_an_admin(db: Database) -> None:
-    """Refuses a change that takes away the last lasting admin of everything; before the first there is none to take."""
-    query = """SELECT count(*) FROM grants JOIN users USING (username)
-        WHERE scope = ? AND action = ? AND is_active AND expires_at IS NULL"""
-    if db.execute(query, [GLOBAL, Action.ADMIN]).fetchone()[0]:
-        db.execute("INSERT OR IGNORE INTO meta VALUES ('has_admin', '1')")
-    elif rows(db, "SELECT 1 FROM meta WHERE key = 'has_admin'"):
+@contextmanager
+def _keeping_an_admin(db: Database) -> Iterator[None]:
+    """Refuses a change that takes away the last lasting admin of everything, or the last one whom Slack lets in.
+
+    Where there is none before, as at first, there is none to take.
+    """
+    before = _admins(db)
+    yield
+    if any(had and not has for had, has in zip(before, _admins(db), strict=True)):
         raise Conflict("Somebody must stay admin of everything.", "Grant `admin` in `global` to somebody else first.")
+
+
+def _admins(db: Database) -> tuple[int, int]:
+    """How many are admin of everything for ever, and how many of these have an active Slack account."""
+    query = """SELECT count(*), count(*) FILTER (WHERE EXISTS (
+            SELECT 1 FROM slack_users WHERE slack_users.username = users.username AND slack_users.is_active))
+        FROM grants JOIN users USING (username)
+        WHERE scope = ? AND action = ? AND users.is_active AND expires_at IS NULL"""
+    everybody, reachable = db.execute(query, [GLOBAL, Action.ADMIN]).fetchone()
+    return everybody, reachable

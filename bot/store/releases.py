@@ -59,8 +59,11 @@ def releases(db: Database, service: Service) -> tuple[Deployment, ...]:
 
 
 def failed_attempts(db: Database, service: str) -> frozenset[tuple[str, str]]:
-    """Tag and digest of what failed or was rolled back and has not succeeded since: not tried again by itself."""
-    query = f"SELECT tag, digest, state FROM deployments WHERE service = ? AND state IN ({ENDED}) ORDER BY id"  # noqa: S608
+    """Tag and digest of what failed, was rolled back or cancelled, and has not succeeded since: not tried again by
+    itself. A right that was missing says nothing about the release.
+    """
+    query = f"""SELECT tag, digest, state FROM deployments
+        WHERE service = ? AND state IN ({ENDED}) AND error_code <> 'forbidden' ORDER BY id"""  # noqa: S608
     failed: set[tuple[str, str]] = set()
     for row in rows(db, query, [service]):
         attempt = (row["tag"], row["digest"])

@@ -12,6 +12,7 @@ from sqlite_utils import Database
 from bot.configuration import Configuration
 from bot.errors import Conflict, NotFound
 from bot.models import EnvironmentRevision, Hold, Lock, Service, State
+from bot.permissions import scope_of
 from bot.store.connection import Connection, change, now, question, rows
 
 
@@ -58,10 +59,14 @@ class Services(Connection):
 
     @change
     def forget_service(self, db: Database, name: str) -> None:
-        """Removes the service; its deployments stay as history, what waits is cancelled, its environment goes."""
+        """Removes the service; its deployments stay as history, what waits is cancelled, its environment goes.
+
+        So do the rights in its scope: they were not given for what may be called so later.
+        """
         _cancel_pending(db, name, f"{name} was removed.")
         db.execute("DELETE FROM services WHERE name = ?", [name])
         db.execute("DELETE FROM environments WHERE service = ?", [name])
+        db.execute("DELETE FROM grants WHERE scope = ?", [scope_of(name)])
 
     @change
     def set_hold(self, db: Database, name: str, hold: Hold | None) -> None:

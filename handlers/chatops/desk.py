@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bot.chat import Ask, Place
-from bot.errors import Forbidden, NotFound, O8Error
+from bot.errors import Forbidden, Locked, O8Error, StoreUnavailable
 from bot.permissions import Action, Person
 from bot.services import Services
 from handlers.chatops import grammar
-from handlers.chatops.grammar import Asked, Misunderstood
-from handlers.chatops.registry import FORMS, Verb
-from handlers.chatops.reply import Button, Reply
+from handlers.chatops.grammar import Asked, Misunderstood, service_of
+from handlers.chatops.refusals import locked, refusal
+from handlers.chatops.registry import FORMS
+from handlers.chatops.reply import Reply
 from handlers.chatops.talk import Stage, Talk
 from handlers.commands import Commands
 
@@ -42,13 +43,12 @@ class Desk:
 
     async def check(self, heard: Heard) -> Reply | Asked:
         """What was asked for, or why it is refused at once. Reads only."""
+        asked = None
         try:
             asked = grammar.parse(heard.text)
-            await self._allowed(asked.verb, asked.values, heard.actor)
+            await self._allowed(asked, heard.actor)
         except O8Error as error:
-            return refusal(error)
-        except Exception:
-            return _fault()
+            return refusal(error, asked)
         return asked
 
     async def write_down(self, heard: Heard) -> Ask | None:
@@ -57,11 +57,14 @@ class Desk:
 
     async def carry_out(self, heard: Heard, ask: Ask | None) -> Reply:
         """Runs a command with the rights of this moment. One that was written down is run once and crossed off."""
-        if ask and not await self._store.begin_ask(ask.id):
-            return Reply("This is being done already.")
-        reply = await self._guarded(self._run(heard))
+        try:
+            if ask and not await self._store.begin_ask(ask.id):
+                return Reply("This is being done already.")
+        except StoreUnavailable as trouble:
+            return refusal(trouble)
+        reply = await self._run(heard)
         if ask:
-            await self._store.end_ask(ask.id)
+            await self._cross_off(ask)
         return reply
 
     async def submit(self, verb: str, fixed: dict[str, str], values: dict[str, str], actor: str, place: Place) -> Reply:
@@ -69,15 +72,14 @@ class Desk:
         handler = FORMS.get(verb)
         if handler is None:
             return refusal(Misunderstood("This form is too old.", "Give the command again."))
+        service = fixed.get("svc") or values.get("svc", "")
 
-        async def run() -> Reply:
-            service = fixed.get("svc") or values.get("svc", "")
-            person = await self._services.authority.who(actor)
+        async def allowed() -> Person:
             if handler.action:
-                person = await self._services.authority.require(actor, handler.action, service)
-            return await handler.run(self._talk(person, place), **fixed, **values)
+                return await self._services.authority.require(actor, handler.action, service)
+            return await self._services.authority.who(actor)
 
-        return await self._guarded(run())
+        return await self._guarded(allowed, lambda person: handler.run(self._talk(person, place), **fixed, **values))
 
     async def left_behind(self) -> list[tuple[Heard, Ask, Reply | None]]:
         """What a kill has left: with a reply where it must not be run any more, else to be carried out."""
@@ -95,12 +97,19 @@ class Desk:
         return found
 
     async def _run(self, heard: Heard) -> Reply:
-        asked = grammar.parse(heard.text)
-        person = await self._allowed(asked.verb, asked.values, heard.actor)
-        return await asked.verb.run(self._talk(person, heard.place), **asked.values)
+        try:
+            asked = grammar.parse(heard.text)
+        except Misunderstood as error:
+            return refusal(error)
+        return await self._guarded(
+            lambda: self._allowed(asked, heard.actor),
+            lambda person: asked.verb.run(self._talk(person, heard.place), **asked.values),
+            asked,
+        )
 
-    async def _allowed(self, verb: Verb, values: dict[str, Any], actor: str) -> Person:
+    async def _allowed(self, asked: Asked, actor: str) -> Person:
         """The person, if they may. Raises `Forbidden`; `NotFound` for what they may not even see."""
+        verb, values = asked
         authority = self._services.authority
         if verb.is_open:
             try:
@@ -110,47 +119,42 @@ class Desk:
         person = await authority.who(actor)
         if verb.action is None:
             return person
-        if service := str(values.get("svc", "")):
+        if service := service_of(asked):
             return await authority.require(actor, verb.action, service)
         if "id" in values:
-            deployment = await self._store.deployment(values["id"])
-            return await authority.require(actor, verb.action, deployment.service)
+            return await authority.require_for(actor, verb.action, values["id"])
         only_asks = verb.writes and "[SVC]" in verb.usage  # without the service it opens a form, which is checked
         if verb.action is Action.VIEW_STATUS or only_asks:
             return person  # about all services: the verb shows, and offers, only what this person may
         return await authority.require(actor, verb.action)
 
+    async def _cross_off(self, ask: Ask) -> None:
+        try:
+            await self._store.end_ask(ask.id)
+        except StoreUnavailable as trouble:  # it is done, and its answer matters more
+            _log.warning("Command %s could not be crossed off: %s", ask.id, trouble)
+
     def _talk(self, person: Person, place: Place) -> Talk:
         commands = Commands(self._services, person.actor)
         return Talk(self._services, commands, person, place, self._stage_for(place))
 
-    async def _guarded(self, work: Any) -> Reply:
+    async def _guarded(
+        self, allowed: Callable[[], Awaitable[Person]], run: Callable[[Person], Awaitable[Reply]],
+        asked: Asked | None = None,
+    ) -> Reply:  # fmt: skip
+        """What `run` answers for the person who is `allowed`; every failure as an answer, too."""
         try:
-            found = await work
+            person = await allowed()
+            try:
+                return await run(person)
+            except Locked as error:
+                return await locked(self._services, person, error)
         except O8Error as error:
-            return refusal(error)
+            return refusal(error, asked)
         except Exception:
-            return _fault()
-        assert isinstance(found, Reply)  # noqa: S101 - for mypy
-        return found
-
-
-def _fault() -> Reply:
-    """For the exception that is being handled: its text may hold anything, so it goes into the log alone."""
-    reference = secrets.token_hex(6)
-    _log.exception("A command failed, reference %s", reference)
-    words = f"Something unexpected went wrong inside o8. Its log has the details under the reference {reference}."
-    return Reply(words, is_refusal=True)
-
-
-def refusal(error: O8Error) -> Reply:
-    """An error in words, with buttons for what can be done about it."""
-    buttons: list[Button] = []
-    if isinstance(error, Misunderstood):
-        buttons = [Button(f"Did you mean: {text}"[:75], text) for text in error.suggestions]
-    elif isinstance(error, NotFound):
-        buttons = [Button(name, f"status {name}") for name in error.suggestions]
-    elif isinstance(error, Forbidden) and error.action and error.scope:
-        wish = f"request {error.action} {error.scope} -- asked from a refusal"
-        buttons = [Button(f"Ask for {error.action}", wish)]
-    return Reply(str(error), buttons=tuple(buttons), is_refusal=True)
+            reference = secrets.token_hex(6)
+            _log.exception("A command failed, reference %s", reference)
+            return Reply(
+                f"Something unexpected went wrong inside o8. Its log has the details under the reference {reference}.",
+                is_refusal=True,
+            )

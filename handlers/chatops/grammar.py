@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import lru_cache
@@ -40,8 +39,12 @@ def parse(text: str, verbs: Mapping[str, Verb] = VERBS) -> Asked:
     """Raises `Misunderstood`, and nothing else, for every text that is not a command."""
     if len(text) > LONGEST:
         raise Misunderstood(f"A command has at most {LONGEST} characters.", "Long texts belong into a form or a file.")
-    line, dashes, reason = words.plain(text).partition(" -- ")
-    verb, rest = _verb(words.without_prefix(words.split(line)), verbs)
+    line, dashes, reason = words.at_reason(words.plain(text))
+    try:
+        verb, rest = _verb(words.without_prefix(words.split(line)), verbs)
+    except Misunderstood as error:
+        error.suggestions = _sensible(error.suggestions, words.escaped(dashes + reason.rstrip()), verbs)
+        raise
     values = _Reading(verb, rest).values()
     grammar = _grammar(verb.usage)
     if grammar.reason and (dashes and reason.strip()):
@@ -57,16 +60,20 @@ def completed(text: str, service: str, verbs: Mapping[str, Verb] = VERBS) -> str
     """`text`, or the same with the `service` that a conversation is about where it names none (`logs -n 5`)."""
     try:
         asked = parse(text, verbs)
-        if "SVC" not in asked.verb.usage or service_of(asked):
+        named = service_of(asked)
+        # `deploy 0005` names a release: a service would hardly be called so
+        if "SVC" not in asked.verb.usage or (named and not (named.isdigit() and "RELEASE" in asked.verb.usage)):
             return text
     except Misunderstood:
         pass
-    said = words.without_prefix(words.split(words.plain(text)))
-    for length in (2, 1):
-        verb = verbs.get(" ".join(said[:length]).lower())
-        if verb and "SVC" in verb.usage and len(said) >= length:
-            return " ".join([verb.name, service, *map(_quoted, said[length:])])
-    return text
+    line, dashes, reason = words.at_reason(words.plain(text))
+    try:
+        verb, rest = _verb(words.without_prefix(words.split(line)), verbs)
+    except Misunderstood:
+        return text
+    if "SVC" not in verb.usage:
+        return text
+    return " ".join([verb.name, service, *map(_said, rest)]) + words.escaped(f"{dashes}{reason}".rstrip())
 
 
 def service_of(asked: Asked) -> str:
@@ -81,13 +88,13 @@ def canonical(asked: Asked) -> str:
     said = [asked.verb.name]
     for place in grammar.places:
         if place.key == "pairs":
-            said += [shlex.quote(f"{key}={value}") for key, value in values.get("pairs", {}).items()]
+            said += [_said(f"{key}={value}") for key, value in values.get("pairs", {}).items()]
         elif place.key in values:
-            said.append(_quoted(values[place.key]))
+            said.append(_said(values[place.key]))
     for option in grammar.options.values():
         if option.key in values:
-            said += [option.flag] if option.kind is None else [option.flag, _quoted(values[option.key])]
-    return " ".join(said) + (f" -- {reason}" if reason else "")
+            said += [option.flag] if option.kind is None else [option.flag, _said(values[option.key])]
+    return " ".join(said) + (f" -- {words.escaped(reason)}" if reason else "")
 
 
 # -- the grammar of a usage
@@ -169,10 +176,10 @@ class _Reading:
         """The words that belong to no option."""
         given = iter(self._words)
         for word in given:
-            if not word.startswith("-") or len(word) < 2 or word[1].isdigit():
+            flag, equals, value = word.partition("=")
+            if not word.startswith("-") or len(word) < 2 or word[1].isdigit() or " " in flag:
                 yield word
                 continue
-            flag, equals, value = word.partition("=")
             option = self._grammar.options.get(flag)
             if option is None:
                 known = difflib.get_close_matches(flag, self._grammar.options, n=1)
@@ -228,24 +235,38 @@ def _unknown(said: list[str], lower: list[str], verbs: Mapping[str, Verb]) -> Mi
     if not said:
         return Misunderstood("That is no command.", "`/o8 help` lists them.")
     if len(lower) > 1 and lower[1] in verbs:  # `web restart`
-        meant = [" ".join((said[1], said[0], *said[2:]))]
+        meant = [(said[1], said[0], *said[2:])]
     else:
-        close = difflib.get_close_matches(lower[0], verbs, n=2, cutoff=0.6)
-        meant = [" ".join((name, *said[1:])) for name in close]
-    return Misunderstood(
-        f"There is no command {said[0]!r:.80}.",
-        "`/o8 help` lists them.",
-        tuple(text for text in meant if len(text) < 200),
-    )
+        meant = [(name, *said[1:]) for name in difflib.get_close_matches(lower[0], verbs, n=2, cutoff=0.6)]
+    texts = tuple(" ".join((first, *map(_said, rest))) for first, *rest in meant)
+    return Misunderstood(f"There is no command {said[0]!r:.80}.", "`/o8 help` lists them.", texts)
+
+
+def _sensible(texts: tuple[str, ...], reason: str, verbs: Mapping[str, Verb]) -> tuple[str, ...]:
+    """Of suggestions those that would be understood; for others how they are written."""
+    found = []
+    for text in texts:
+        name = text.partition(" ")[0]
+        for whole in (text + reason, text):
+            try:
+                found.append(canonical(parse(whole, verbs)))
+                break
+            except Misunderstood:
+                pass
+        else:
+            found += [f"help {name}"] * ("help" in verbs)
+    return tuple(dict.fromkeys(text for text in found if len(text) < 200))
 
 
 def _wrong(verb: Verb, problem: str, *known: str) -> Misunderstood:
     hint = f" Did you mean `{known[0]}`?" if known else ""
-    return Misunderstood(f"{problem}{hint}", f"`/o8 {verb.usage}`; `/o8 help {verb.name}` says more.")
+    how = f"`/o8 {verb.usage}`; `/o8 help {verb.name}` says more."
+    if verb.caution:
+        return Misunderstood(f"That is not how to give `{verb.name}`.", f"{how} {verb.caution}")
+    return Misunderstood(f"{problem}{hint}", how)
 
 
-def _quoted(value: Any) -> str:
-    if isinstance(value, timedelta):
-        return f"{int(value.total_seconds())}s"
-    text = str(value)
-    return f'"{text}"' if not text or re.search(r"[\s']", text) else text
+def _said(value: Any) -> str:
+    """A value as a word that is read as the same."""
+    text = f"{int(value.total_seconds())}s" if isinstance(value, timedelta) else str(value)
+    return words.quoted(words.escaped(text))

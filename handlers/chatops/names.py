@@ -22,6 +22,11 @@ async def person(authority: Authority, actor: str) -> str:
         return name
 
 
+def channel(name: str) -> str:
+    """`#deployments`; one that is known by its id as `#C0123ABCDEF`, which Slack shows by its name."""
+    return f"#{name.removeprefix('#')}"
+
+
 def when(at: datetime) -> str:
     """`14:05 UTC` of today, else with the date."""
     at = at.astimezone(UTC)
@@ -29,7 +34,7 @@ def when(at: datetime) -> str:
 
 
 def ago(at: datetime) -> str:
-    """`for 5 min`, in the largest unit that fits."""
+    """How long ago: `5 min`, in the largest unit that fits."""
     seconds = (datetime.now(UTC) - at).total_seconds()
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:

@@ -16,7 +16,8 @@ class Verb(NamedTuple):
 
     `action` is asked for in the scope of the service it names (of the deployment, for `approve ID`); without a service
     in `global`. None: every known user; `is_open`: strangers too. `writes`: it changes something, so it is written down
-    before it is run.
+    before it is run. `is_for_admins`: it asks itself for `admin` in the scope that its values name. `caution`: a secret
+    may be among the words by mistake; they are never repeated, this is said.
     """
 
     name: str
@@ -26,6 +27,8 @@ class Verb(NamedTuple):
     writes: bool
     is_open: bool
     run: Run
+    is_for_admins: bool = False
+    caution: str = ""
 
     @property
     def summary(self) -> str:
@@ -43,13 +46,16 @@ VERBS: dict[str, Verb] = {}
 FORMS: dict[str, FormHandler] = {}
 
 
-def verb(usage: str, action: Action | None, *, writes: bool = False, is_open: bool = False) -> Callable[[Run], Run]:
+def verb(
+    usage: str, action: Action | None, *, writes: bool = False, is_open: bool = False, is_for_admins: bool = False,
+    caution: str = "",
+) -> Callable[[Run], Run]:  # fmt: skip
     """Registers `async def name(talk, **values) -> Reply`; `values` are those of `usage` by its names in lower case."""
 
     def register(run: Run) -> Run:
         name = name_in(usage)
         text = "\n".join(line.strip() for line in (run.__doc__ or "").strip().splitlines())
-        VERBS[name] = Verb(name, usage, text, action, writes, is_open, run)
+        VERBS[name] = Verb(name, usage, text, action, writes, is_open, run, is_for_admins, caution)
         return run
 
     return register

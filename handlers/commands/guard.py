@@ -33,9 +33,9 @@ class Actor:
 
 
 class Guarded(Protocol):
-    """What `needs` leaves on a method, for tables and tests."""
+    """What each of these marks leaves on a method, for tables and tests."""
 
-    action: Action
+    action: Action | None
 
 
 def needs(
@@ -51,8 +51,10 @@ def needs(
     ) -> Callable[Concatenate[S, Subject, P], Coroutine[Any, Any, T]]:
         @functools.wraps(method)
         async def guarded(self: S, subject: Subject, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            service = subject if isinstance(subject, str) else (await self._store.deployment(subject)).service
-            await self._require(action, service)
+            if isinstance(subject, str):
+                await self._require(action, subject)
+            else:
+                await self._services.authority.require_for(self._actor, action, subject)
             return await method(self, subject, *args, **kwargs)
 
         return _marked(guarded, action)
@@ -89,6 +91,11 @@ def checks_itself(action: Action) -> Callable[[T], T]:
     return mark
 
 
-def _marked(method: T, action: Action) -> T:
+def needs_an_account(method: T) -> T:
+    """For what every known user may do, whatever rights they have; `Authority.who` refuses the others."""
+    return _marked(method, None)
+
+
+def _marked(method: T, action: Action | None) -> T:
     cast("Guarded", method).action = action
     return method

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bot.accounts import AccessRequest, User
 from bot.errors import Forbidden, InvalidInput
 from bot.permissions import GLOBAL, GLOBAL_ONLY, Action, service_of
-from handlers.commands.guard import Actor, checks_itself, needs_globally
+from bot.store.people import no_request
+from handlers.commands.deployments import stated
+from handlers.commands.guard import Actor, checks_itself, needs_an_account, needs_globally
 
+_SERVICE = re.compile(r"service:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USERNAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
 
@@ -43,9 +46,8 @@ class PeopleCommands(Actor):
 
     @checks_itself(Action.ADMIN)
     async def grant(self, username: str, action: Action, scope: str, expires_at: datetime | None = None) -> None:
-        """Gives a right, for ever or until `expires_at`. Only an admin of the scope may."""
-        await self._require_granter(action, scope)
-        await self._store.user(username)
+        """Gives a right, for ever or until `expires_at`. Only an admin of the scope may, while they are that."""
+        await self._require_granter(action, scope, expires_at)
         await self._store.grant(username, action, scope, self._actor, expires_at)
         await self._record("grant", username, _detail(action, scope, expires_at))
 
@@ -55,7 +57,7 @@ class PeopleCommands(Actor):
         expires_at: datetime | None = None,
     ) -> User:  # fmt: skip
         """Gives a right to a Slack account; one that o8 does not know yet becomes the new user `username`."""
-        await self._require_granter(action, scope)
+        await self._require_granter(action, scope, expires_at)
         user = await self._store.grant_slack(
             team, slack_user, _checked(username), action, scope, self._actor, expires_at
         )
@@ -74,41 +76,63 @@ class PeopleCommands(Actor):
     async def decide_request(self, id: int, *, is_granted: bool, expires_at: datetime | None = None) -> AccessRequest:
         """Grants or denies what somebody asked for; never one's own wish."""
         request = await self._store.access_request(id)
-        await self._require_granter(request.action, request.scope)
-        if await self._services.authority.is_same_person(request.actor, self._actor):
-            raise Forbidden("Nobody decides about their own wish.", "Another admin of that scope can.")
+        await self._require_judge(request)
+        if is_granted:
+            await self._require_granter(request.action, request.scope, expires_at)
         decided = await self._store.decide_request(id, self._actor, is_granted=is_granted, expires_at=expires_at)
         verb = "grant" if is_granted else "deny"
         await self._record(verb, decided.username, _detail(decided.action, decided.scope, expires_at) | {"request": id})
         return decided
 
+    @needs_an_account
     async def request_access(self, action: Action, scope: str, reason: str) -> int:
-        """Asks those who can grant it for a right; returns the number of the request."""
-        person = await self._services.authority.who(self._actor)
-        await self._check_scope(action, scope)
-        service = service_of(scope)
+        """Asks those who can grant it for a right; returns the number of the request.
+
+        What somebody may not see they cannot ask for by its name; in `global` they can.
+        """
+        _check_scope(action, scope)
+        authority, service = self._services.authority, service_of(scope)
+        person = await (
+            authority.require(self._actor, Action.VIEW_STATUS, service) if service else authority.who(self._actor)
+        )
         if person.may(action, service):
             raise InvalidInput(f"You have `{action}` in `{scope}` already.")
-        id = await self._store.request_access(person.username, self._actor, action, scope, reason)
+        id = await self._store.request_access(person.username, self._actor, action, scope, stated(reason))
         await self._record("request", person.username, _detail(action, scope, None) | {"reason": reason})
         return id
 
-    async def _require_granter(self, action: Action, scope: str) -> None:
+    async def _require_granter(self, action: Action, scope: str, until: datetime | None) -> None:
+        """An admin of an existing scope, for as long as the right is to last (None: for ever)."""
         person = await self._require(Action.ADMIN, service_of(scope))
-        await self._check_scope(action, scope)
-        if not person.may_grant(action, scope):
-            raise Forbidden(f"You do not hold `{action}` in `{scope}`, so you cannot give it.", action=action)
+        _check_scope(action, scope)
+        if until is not None and until <= datetime.now(UTC):
+            raise InvalidInput("A right cannot end before it begins.", "Such as `--for 8h`.")
+        if not person.may_grant(action, scope, until):
+            raise Forbidden(
+                f"You are admin of `{scope}` for a limited time, and cannot give rights in it for longer.",
+                "Say a shorter time, such as `--for 1h`.", action=action,
+            )  # fmt: skip
 
-    async def _check_scope(self, action: Action, scope: str) -> None:
-        """`global`, or `service:` and the name of one that exists."""
-        if scope == GLOBAL:
-            return
-        name = service_of(scope)
-        if not name:
-            raise InvalidInput(f"{scope!r:.80} is no scope.", "`global`, or `service:NAME`.")
-        if action in GLOBAL_ONLY:
-            raise InvalidInput(f"`{action}` is about no single service.", f"Grant it in `{GLOBAL}`.")
-        await self._store.service(name)
+    async def _require_judge(self, request: AccessRequest) -> None:
+        """Somebody else than who asked, and admin of that scope, even if the service is gone by now."""
+        person, service = await self._services.authority.who(self._actor), service_of(request.scope)
+        if service and not person.may(Action.VIEW_STATUS, service):
+            raise no_request(request.id)
+        if not person.may(Action.ADMIN, service):
+            await self._require(Action.ADMIN, service)
+        is_own = await self._services.authority.is_same_person(request.actor, self._actor)
+        if is_own or request.username == person.username:  # accounts may have been linked anew since
+            raise Forbidden("Nobody decides about their own wish.", "Another admin of that scope can.")
+
+
+def _check_scope(action: Action, scope: str) -> None:
+    """`global`, or `service:` and what could be a name; raises `InvalidInput`."""
+    if scope == GLOBAL:
+        return
+    if not _SERVICE.fullmatch(scope):
+        raise InvalidInput(f"{scope!r:.80} is no scope.", "`global`, or `service:NAME`.")
+    if action in GLOBAL_ONLY:
+        raise InvalidInput(f"`{action}` is about no single service.", f"Grant it in `{GLOBAL}`.")
 
 
 def _detail(action: Action, scope: str, expires_at: datetime | None) -> dict[str, str]:

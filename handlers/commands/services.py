@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from bot.configuration import Configuration, read
-from bot.errors import Conflict, InvalidInput
+from bot.errors import Conflict, InvalidInput, Locked
 from bot.models import Hold, Lock, Service
 from bot.operations import Applied
 from bot.permissions import Action
@@ -20,11 +20,13 @@ class ServiceCommands(Actor):
     @checks_itself(Action.EDIT_CONFIGURATION)
     async def apply(self, configuration: Configuration) -> Applied:
         """Adds a service (which needs `add_new_service`), or changes its configuration and deploys the change."""
-        known = {service.name for service in await self._store.services()}
-        if configuration.name in known:
-            await self._require(Action.EDIT_CONFIGURATION, configuration.name)
+        name, authority = configuration.name, self._services.authority
+        if name in await authority.seen_by(await authority.who(self._actor)):
+            await self._require(Action.EDIT_CONFIGURATION, name)
         else:
             await self._require(Action.ADD_NEW_SERVICE)
+            if name in await self._store.service_names():  # hidden from them, but its name is taken
+                raise Conflict(f"The name {name} is taken.", "Choose another one.")
         return await self._apply(configuration)
 
     @needs(Action.MANAGE)
@@ -69,10 +71,11 @@ class ServiceCommands(Actor):
         if not timedelta(minutes=1) <= duration <= LONGEST_LOCK:
             raise InvalidInput(f"A lock lasts from one minute to {LONGEST_LOCK.days} days.", "Such as `--for 2h`.")
         if found.lock and found.lock.until > now:
-            raise Conflict(
+            raise Locked(
                 f"{service} is locked by {found.lock.actor} until {found.lock.until:%Y-%m-%d %H:%M} UTC: "
                 f"{found.lock.reason}.",
                 f"`o8 unlock {service}` lifts it.",
+                service,
             )
         lock = Lock(reason=stated(reason), actor=self._actor, since=now, until=now + duration)
         await self._store.set_lock(service, lock)
@@ -83,14 +86,15 @@ class ServiceCommands(Actor):
     async def unlock(self, service: str, *, steal: bool = False) -> Lock:
         """Lifts a lock and returns it; that of somebody else only with `steal`, which needs `manage`."""
         lock = (await self._store.service(service)).lock
-        if lock is None:
+        if lock is None or lock.until <= datetime.now(UTC):
             raise Conflict(f"{service} is not locked.")
         if not await self._services.authority.is_same_person(lock.actor, self._actor):
             await self._require(Action.MANAGE, service)
             if not steal:
-                raise Conflict(
+                raise Locked(
                     f"{service} is locked by {lock.actor} until {lock.until:%Y-%m-%d %H:%M} UTC: {lock.reason}.",
                     f"`o8 unlock {service} --steal` takes it over.",
+                    service,
                 )
         await self._store.set_lock(service, None)
         await self._record("unlock", service, {"of": lock.actor})

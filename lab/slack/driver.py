@@ -91,7 +91,7 @@ class SlackDriver:
     async def submit(self, user: str, view: SlackView, values: dict[str, str]) -> Answer:
         """Fills a modal in, by the names of its inputs, and sends it."""
         state = {
-            block["block_id"]: {block["element"]["action_id"]: _state(block["element"], values[block["block_id"]])}
+            block["block_id"]: {block["element"]["action_id"]: entered(block["element"], values[block["block_id"]])}
             for block in view.view["blocks"]
             if block["type"] == "input" and block["block_id"] in values
         }
@@ -210,7 +210,8 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
     return f"v0={hmac.new(secret.encode(), base, hashlib.sha256).hexdigest()}"
 
 
-def _state(element: dict[str, Any], value: str) -> dict[str, Any]:
+def entered(element: dict[str, Any], value: str) -> dict[str, Any]:
+    """The state of an input in which somebody entered or chose `value`."""
     if element["type"] in ("static_select", "external_select"):
         option = {"text": {"type": "plain_text", "text": value}, "value": value}
         return {"type": element["type"], "selected_option": option}

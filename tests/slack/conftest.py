@@ -17,6 +17,7 @@ from bot.permissions import Action
 from bot.settings import Settings
 from lab.ports import free_port
 from lab.slack import FakeSlack, SlackDriver, SlackMessage, SlackView, fake_slack, screen
+from lab.slack.desk import Desk, desk_in
 from lab.waiting import until
 
 
@@ -69,8 +70,8 @@ class Office:
 
 def settings_for(slack: FakeSlack, folder: Path, **more: Any) -> Settings:
     return Settings(
-        o8_data_dir=folder, port=free_port(), docker_host=f"unix://{folder}/no-docker.sock", nginx_mode="embedded",
-        nginx_binary=f"{folder}/no-nginx", nginx_http_port=free_port(),
+        o8_data_dir=folder, port=free_port(), docker_host=f"unix://{folder}/no-docker.sock", nginx_mode="system",
+        nginx_managed_dir=folder / "sites", nginx_test_command="false", nginx_reload_command="false",
         slack_bot_token=SecretStr(slack.bot_token), slack_api_url=slack.url,
         **{"slack_signing_secret": SecretStr(slack.signing_secret)} | more,
     )  # fmt: skip
@@ -105,6 +106,14 @@ async def slack() -> AsyncIterator[FakeSlack]:
 async def office(slack: FakeSlack, tmp_path: Path) -> AsyncIterator[Office]:
     async with office_in(slack, tmp_path) as office:
         yield office
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """Only the store, Slack and the outbox, with a service `web` and a fake clock."""
+    async with desk_in(tmp_path) as desk:
+        await desk.add()
+        yield desk
 
 
 async def _furnish(office: Office) -> None:

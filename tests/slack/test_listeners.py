@@ -63,6 +63,11 @@ async def test_a_mention_in_a_channel_is_answered_to_who_asked_alone(office: Off
 async def test_in_the_thread_of_a_card_the_service_need_not_be_named(office: Office) -> None:
     await office.says(office.root, "deploy web 0005")
     card = await office.card("web 0005")
+
+    async def is_known() -> bool:
+        return await office.app.services.store.card_at(card.channel, card.ts) is not None
+
+    await until(is_known)
     before = len(office.slack.ephemerals(office.ada))
     await office.driver.mention(office.ada, "deployments", "lock --for 1h -- looking into it", card.ts)
     assert "web is locked until" in await office.told(office.ada, before)

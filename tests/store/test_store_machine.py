@@ -133,7 +133,7 @@ class Queue(RuleBasedStateMachine):
     def approve(self, service: str) -> None:
         waiting = [d for d in self.wait(self.ledger.store.deployments(service)) if d.state is State.WAITING]
         if waiting and not self.wait(self.ledger.store.service(service)).lock:
-            self.wait(self.ledger.store.approve(waiting[0].id, "cli:ada"))
+            self.newest[service] = self.wait(self.ledger.store.approve(waiting[0].id, "cli:ada"))
 
     @rule(service=services, how=st.sampled_from(["hold", "resume", "lock", "unlock", "stop", "start"]))
     def keep_back(self, service: str, how: str) -> None:
@@ -152,10 +152,10 @@ class Queue(RuleBasedStateMachine):
         self.open()
 
     @invariant()
-    def at_most_one_waits_and_one_runs_per_service(self) -> None:
+    def at_most_one_waits_one_is_queued_and_one_runs_per_service(self) -> None:
         for service in SERVICES:
             states = self.wait(self.ledger.states(service))
-            assert sum(state in PENDING for state in states) <= 1
+            assert all(states.count(state) <= 1 for state in PENDING)
             active = [state for state in states if state not in ENDINGS and state not in PENDING]
             assert len(active) == (1 if service in self.running else 0)
 

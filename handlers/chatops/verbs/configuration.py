@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from bot.configuration import read
@@ -52,11 +54,18 @@ def changed(values: dict[str, Any], pairs: dict[str, str]) -> dict[str, Any]:
         fitting = [name for name in known if name == short or name.endswith(f".{short}")]
         key = fitting[0] if len(fitting) == 1 else short  # `cpus` is enough for `limits.cpus`
         if key not in known or key == "name":
-            raise InvalidInput(f"There is no key {key!r:.80} to change.", "`/o8 config SERVICE` shows all of them.")
+            raise InvalidInput(f"There is no key {key!r:.80} to change.", _nearest(short, known))
         section, _, leaf = key.rpartition(".")
         place = after[section] if section else after
         place[leaf] = _typed(text, known[key])
     return after
+
+
+def _nearest(key: str, known: Iterable[str]) -> str:
+    leaves = {name.rpartition(".")[2]: name for name in known if name != "name"}
+    close = difflib.get_close_matches(key.rpartition(".")[2], leaves, n=2)
+    meant = " or ".join(leaves[leaf] for leaf in close)
+    return f"Did you mean {meant}?" if meant else "`/o8 config SERVICE` shows all of them."
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

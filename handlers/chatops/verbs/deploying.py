@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bot.errors import NotFound
+from bot.errors import InvalidInput, NotFound
 from bot.models import Deployment, Kind, State
+from bot.operations import release_named
 from bot.permissions import Action
+from handlers.chatops import names
 from handlers.chatops.registry import form, verb
 from handlers.chatops.reply import Button, Field, Form, Reply
 from handlers.chatops.talk import Talk
@@ -19,6 +21,8 @@ async def deploy(
     `--dry-run` only says what would happen. `--bypass` goes ahead where others would have to approve (needs `manage`).
     Example: `/o8 deploy web 0005 -- fixes the login`
     """
+    if not svc and (dry_run or bypass):  # the form has no such switch, and would deploy
+        raise InvalidInput("Which service?", "Such as `/o8 deploy web --dry-run`.")
     if not svc:
         return Reply("Which service, which release?", form=_deploy_form())
     if dry_run:
@@ -28,8 +32,9 @@ async def deploy(
     service = await talk.services.store.service(svc)
     live = await talk.services.store.deployment(service.live) if service.live else None
     is_fixed = service.configuration.follow.policy != "tag"  # such as `main`, which is another image each day
-    if live and live.tag == release and is_fixed and not service.is_stopped:
-        return Reply(f"{svc} runs {release} already.", buttons=(Button("Restart", f"restart {svc}"),))
+    runs = release in (live.tag, live.digest) if live and release else False
+    if live and runs and is_fixed and not service.is_stopped:
+        return Reply(f"{svc} runs {live.release} already.", buttons=(Button("Restart", f"restart {svc}"),))
     return await begun(talk, await talk.commands.deploy(svc, release, bypass=bypass, reason=reason))
 
 
@@ -49,10 +54,11 @@ async def rollback(talk: Talk, *, svc: str, release: str = "", yes: bool = False
         target = await talk.commands.rollback_target(svc, release)
         service = await talk.services.store.service(svc)
         live = await talk.services.store.deployment(service.live or 0)
+        why = f" -- {reason}" if reason else ""
         return Reply(
             f"{svc} runs {live.release}. Roll back to {target.release} (#{target.id})?",
             ("A hold is set, so that the next push does not undo it.",),
-            buttons=(Button(f"Roll back to {target.release}", f"rollback {svc} #{target.id} --yes", "danger"),),
+            buttons=(Button(f"Roll back to {target.release}", f"rollback {svc} #{target.id} --yes{why}", "danger"),),
         )
     return await begun(talk, await talk.commands.rollback(svc, release, reason=reason))
 
@@ -146,26 +152,34 @@ async def cancel(talk: Talk, *, id: int) -> Reply:
 async def begun(talk: Talk, deployment: Deployment) -> Reply:
     """What came of a wish, and where it can be watched."""
     channel = (await talk.services.store.channel_of(deployment.service)).channel
-    where = f"its card is in {channel or talk.services.settings.slack_channel}"
-    what = f"Deployment {deployment.id} of {deployment.service} {deployment.release}".rstrip()
-    if deployment.kind is Kind.DEPLOY and not deployment.tag and not deployment.digest:
-        what = f"Deployment {deployment.id} of {deployment.service}, newest release"
+    where = f"its card is in {names.channel(channel or talk.services.settings.slack_channel)}"
+    release = deployment.release if deployment.tag or deployment.digest else "its newest release"
+    what = {
+        Kind.DEPLOY: f"to {release}", Kind.ROLLBACK: f"back to {release}", Kind.RESTART: "for a restart",
+        Kind.START: "for a start", Kind.CONFIGURE: "with what was changed",
+    }[deployment.kind]  # fmt: skip
+    words = f"Deployment {deployment.id} of {deployment.service} {what}"
     if deployment.state is State.WAITING:
-        return Reply(f"{what} waits for approval by somebody else; {where}.")
-    if deployment.state is State.HELD:
-        return Reply(f"{what} is held back. {deployment.error} {deployment.next_step}", is_refusal=True)
-    return Reply(f"{what} is {deployment.state}; {where}.")
+        return Reply(f"{words} waits for approval by somebody else; {where}.")
+    return Reply(f"{words} is {deployment.state}; {where}.")
 
 
 async def _known(talk: Talk, svc: str, release: str) -> str:
-    """A release as people write it (`5` for `0005`) as the registry has it; unknown ones are looked up later."""
-    if not release.isdigit():
-        return release
-    for known in await talk.services.store.releases(svc):
-        if known.tag.isdigit() and int(known.tag) == int(release):
-            return known.tag
+    """The tag or digest that people mean by `5`, `#12` or the beginning of a digest; others are looked up later."""
+    releases = await talk.services.store.releases(svc)
+    try:
+        known = release_named(releases, release, svc)
+        return known.tag if _is_same_number(known.tag, release) else known.digest
+    except NotFound:
+        if release.startswith("#"):
+            raise
     tags = await talk.services.follower.tags(svc)
-    return next((tag for tag in tags if tag.isdigit() and int(tag) == int(release)), release)
+    return next((tag for tag in tags if _is_same_number(tag, release)), release)
+
+
+def _is_same_number(tag: str, release: str) -> bool:
+    """`0005` is what `5` means; other tags are only what they are."""
+    return tag == release or (tag.isdecimal() and release.isdecimal() and int(tag) == int(release))
 
 
 async def _foretold(talk: Talk, svc: str, release: str) -> Reply:

@@ -18,13 +18,6 @@ async def lock(talk: Talk, *, svc: str, reason: str, for_: timedelta = DEFAULT_L
 
     Example: `/o8 lock web --for 2h -- moving the database`
     """
-    service = await talk.services.store.service(svc)
-    if (found := service.lock) and found.until > datetime.now(UTC):
-        by = await names.person(talk.services.authority, found.actor)
-        span = f"since {names.when(found.since)} until {names.when(found.until)}"
-        words = f"{svc} is locked by {by} {span}: {found.reason}."
-        take = Button("Take over", f"unlock {svc} --steal", "danger", f"Lift the lock of {by}? They are told.")
-        return Reply(words, buttons=(take,) if talk.may(Action.MANAGE, svc) else (), is_refusal=True)
     locked = (await talk.commands.lock(svc, reason, for_)).lock
     until = names.when(locked.until) if locked else ""
     return Reply(f"{svc} is locked until {until}: {reason}.", buttons=(Button("Unlock", f"unlock {svc}"),))

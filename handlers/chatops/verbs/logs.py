@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
-from bot.errors import InvalidInput
+from bot.errors import Conflict, InvalidInput
 from bot.permissions import Action
 from handlers.chatops.registry import verb
 from handlers.chatops.reply import Button, Reply
@@ -41,38 +42,44 @@ async def logs(
     if follow:
         if follow > LONGEST_FOLLOW:
             raise InvalidInput("--follow lasts 30 minutes at most.", f"`/o8 logs {svc} --follow 5m`.")
+        if (await talk.services.store.service(svc)).live is None:
+            raise Conflict(f"{svc} has never been deployed, so it has no log.", f"`o8 deploy {svc}` deploys it.")
         source = talk.services.operations.logs(svc, tail=min(n, 20), since=begin, follow=True)
         await talk.stage.follow(_filtered(source, is_wanted), f"Log of {svc}", follow.total_seconds())
         return Reply(f"The log of {svc} is followed in a thread for {follow.total_seconds() / 60:.0f} min.")
     tail = MOST_LINES if grep or errors else n
     source = talk.services.operations.logs(svc, tail=tail, since=begin)
-    lines, is_cut = await _read(source, is_wanted)
-    lines = lines[-n:]
+    lines, missing = await _newest(source, is_wanted, n)
     if not lines:
-        return Reply(f"No line of the log of {svc} fits.")
-    more = ("Not all of it could be read in time.",) if is_cut else ()
+        words = f"No line of the log of {svc} fits." if grep or errors or since else f"The log of {svc} is empty."
+        return Reply(words, missing)
     return Reply(
-        f"{len(lines)} line{'s' * (len(lines) != 1)} of the log of {svc}.", more, code="\n".join(lines),
+        f"{len(lines)} line{'s' * (len(lines) != 1)} of the log of {svc}.", missing, code="\n".join(lines),
         file_name=f"{svc}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log",
         buttons=(Button("Only errors", f"logs {svc} --errors"), Button("Follow 5 min", f"logs {svc} --follow 5m")),
     )  # fmt: skip
 
 
-async def _read(source: AsyncGenerator[str, None], is_wanted: Callable[[str], bool]) -> tuple[list[str], bool]:
-    """Wanted lines, and whether time or room ran out."""
-    lines: list[str] = []
-    size = 0
+async def _newest(
+    source: AsyncGenerator[str, None], is_wanted: Callable[[str], bool], most: int
+) -> tuple[list[str], tuple[str, ...]]:
+    """The last wanted lines, at most `most` of them and `MOST_BYTES` in all, and a sentence if some are missing."""
+    lines: deque[str] = deque()
+    size, is_cut = 0, False
     try:
         async with asyncio.timeout(PATIENCE_S), aclosing(source):
             async for line in source:
-                if is_wanted(line):
-                    lines.append(line)
-                    size += len(line)
-                if size > MOST_BYTES:
-                    return lines, True
+                if not is_wanted(line):
+                    continue
+                lines.append(line)
+                size += len(line)
+                while len(lines) > most or (size > MOST_BYTES and len(lines) > 1):
+                    is_cut = is_cut or len(lines) <= most
+                    size -= len(lines.popleft())
     except TimeoutError:
-        return lines, True
-    return lines, False
+        return list(lines), ("Not all of it could be read in time.",)
+    left_out = ("Older lines were left out, as they are too much for one answer.",)
+    return list(lines), left_out if is_cut and len(lines) < most else ()
 
 
 async def _filtered(source: AsyncGenerator[str, None], is_wanted: Callable[[str], bool]) -> AsyncGenerator[str, None]:

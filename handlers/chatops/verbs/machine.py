@@ -21,7 +21,10 @@ async def help(talk: Talk, *, topic: str = "") -> Reply:
     if topic:
         return helping.of(topic)
     seen = await talk.seen()
-    return helping.overview(lambda action: talk.may(action) or any(talk.may(action, name) for name in seen))
+    return helping.overview(
+        lambda action: talk.may(action) or any(talk.may(action, name) for name in seen),
+        is_known=bool(talk.person.username),
+    )
 
 
 @verb("route SVC CHANNEL", Action.MANAGE, writes=True)
@@ -31,7 +34,7 @@ async def route(talk: Talk, *, svc: str, channel: str) -> Reply:
     Example: `/o8 route web #team-web`
     """
     await talk.commands.route(svc, channel)
-    return Reply(f"Cards of {svc} go to {channel} from now on.")
+    return Reply(f"Cards of {svc} go to {names.channel(channel)} from now on.")
 
 
 @verb("mute SVC DURATION", Action.MANAGE, writes=True)

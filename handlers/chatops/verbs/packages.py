@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from bot.configuration import read
+from bot.errors import Conflict
 from bot.permissions import Action
 from handlers.chatops import names
 from handlers.chatops.registry import form, verb
@@ -36,7 +37,7 @@ async def install(talk: Talk, *, image: str) -> Reply:
     Example: `/o8 install ghcr.io/acme/shop`
     """
     image = image.removesuffix(":latest").lower()
-    name = _NOT_IN_NAMES.sub("-", image.rpartition("/")[2]).strip("-")[:63]
+    name = _NOT_IN_NAMES.sub("-", image.rpartition("/")[2])[:63].strip("-")
     fields = (
         Field("name", "Name of the service", value=name),
         Field("port", "Port inside the container", "number", value="8080"),
@@ -60,6 +61,8 @@ async def install_form(talk: Talk, *, image: str, name: str, port: str, auto_dep
         "domains": [domain.strip() for domain in domains.split(",") if domain.strip()],
         "health": {"path": health.strip() or "/"}, "follow": {"auto_deploy": auto_deploy},
     })  # fmt: skip
+    if configuration.name in await talk.services.store.service_names():
+        raise Conflict(f"There is a service {configuration.name} already.", "Choose another name.")
     pushed = await _pushed_tag(talk, image)
     await talk.commands.apply(configuration)
     await talk.services.store.package_installed(image)

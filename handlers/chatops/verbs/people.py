@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 
 from bot.accounts import AccessRequest, User
@@ -12,8 +11,7 @@ from handlers.chatops import names
 from handlers.chatops.registry import verb
 from handlers.chatops.reply import Reply
 from handlers.chatops.talk import Talk
-
-_SLACK_ID = re.compile(r"[UW][A-Z0-9]{2,}")
+from handlers.chatops.words import SLACK_ID
 
 
 @verb("hello CODE", None, is_open=True)
@@ -27,14 +25,14 @@ async def hello(talk: Talk, *, code: str) -> Reply:
     )
 
 
-@verb("grant WHO ACTION SCOPE [--for DURATION]", None, writes=True)
+@verb("grant WHO ACTION SCOPE [--for DURATION]", None, writes=True, is_for_admins=True)
 async def grant(talk: Talk, *, who: str, action: Action, scope: str, for_: timedelta | None = None) -> Reply:
     """Gives somebody a right; you must be admin of that scope.
 
     Example: `/o8 grant @ada deploy service:web --for 8h`
     """
     until = datetime.now(UTC) + for_ if for_ else None
-    if _SLACK_ID.fullmatch(who):
+    if SLACK_ID.fullmatch(who):
         name = await talk.stage.name_of(who)
         user = await talk.commands.grant_slack(talk.place.team, who, name, action, scope, until)
         await talk.stage.tell(who, f"{talk.person.username} gave you `{action}` in `{scope}`{_until(until)}.")
@@ -44,12 +42,13 @@ async def grant(talk: Talk, *, who: str, action: Action, scope: str, for_: timed
     return Reply(f"{user.username} has {action} in {scope}{_until(until)}.")
 
 
-@verb("revoke WHO ACTION SCOPE", None, writes=True)
+@verb("revoke WHO ACTION SCOPE", None, writes=True, is_for_admins=True)
 async def revoke(talk: Talk, *, who: str, action: Action, scope: str) -> Reply:
     """Takes a right away; you must be admin of that scope. What they have asked for and does not run yet is refused.
 
     Example: `/o8 revoke @ada deploy service:web`
     """
+    await talk.services.authority.require(talk.person.actor, Action.ADMIN, service_of(scope))
     user = await _user(talk, who)
     await talk.commands.revoke(user.username, action, scope)
     return Reply(f"{user.username} has {action} in {scope} no more.")
@@ -88,22 +87,21 @@ async def request(talk: Talk, *, action: Action, scope: str, reason: str) -> Rep
 
     Example: `/o8 request deploy service:web -- on call this week`
     """
-    service = service_of(scope)
-    if service and service not in await talk.seen() and not await _exists(talk, service):
+    if service := service_of(scope):  # what one may not see, one cannot ask for by its name
         await talk.services.authority.require(talk.person.actor, Action.VIEW_STATUS, service)
     id = await talk.commands.request_access(action, scope, reason)
-    granters = await talk.services.authority.granters(action, scope)
+    granters = await talk.services.authority.granters(scope)
     return Reply(f"Request {id} is made. {' or '.join(granters) or 'An admin'} can grant it.")
 
 
-@verb("grant-request ID [--for DURATION]", None, writes=True)
+@verb("grant-request ID [--for DURATION]", None, writes=True, is_for_admins=True)
 async def grant_request(talk: Talk, *, id: int, for_: timedelta | None = None) -> Reply:
     """Grants what somebody has asked for; never your own wish."""
     until = datetime.now(UTC) + for_ if for_ else None
     return await _decided(talk, await talk.commands.decide_request(id, is_granted=True, expires_at=until), until)
 
 
-@verb("deny-request ID", None, writes=True)
+@verb("deny-request ID", None, writes=True, is_for_admins=True)
 async def deny_request(talk: Talk, *, id: int) -> Reply:
     """Denies what somebody has asked for."""
     return await _decided(talk, await talk.commands.decide_request(id, is_granted=False), None)
@@ -115,7 +113,7 @@ async def link(talk: Talk, *, who: str, username: str) -> Reply:
 
     Example: `/o8 link @ada ada`
     """
-    if not _SLACK_ID.fullmatch(who):
+    if not SLACK_ID.fullmatch(who):
         raise NotFound(f"{who!r:.80} is no account of Slack.", "Type @ and choose the person.")
     await talk.commands.link_slack(talk.place.team, who, username)
     return Reply(f"That account speaks for {username} now.")
@@ -130,17 +128,12 @@ async def _decided(talk: Talk, request: AccessRequest, until: datetime | None) -
 
 
 async def _user(talk: Talk, who: str) -> User:
-    if not _SLACK_ID.fullmatch(who):
+    if not SLACK_ID.fullmatch(who):
         return await talk.services.store.user(who)
-    found = await talk.services.store.user_of_slack(talk.place.team, who)
+    found = await talk.services.store.owner_of_slack(talk.place.team, who)  # also of who has left
     if found is None:
         raise NotFound("o8 does not know that account.", "`/o8 access` shows who has a right.")
     return found
-
-
-async def _exists(talk: Talk, service: str) -> bool:
-    """People may ask for a service they cannot see, by its name, and learn nothing by that."""
-    return service in {s.name for s in await talk.services.store.services()}
 
 
 def _until(at: datetime | None) -> str:

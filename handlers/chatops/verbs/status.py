@@ -90,25 +90,26 @@ async def releases(talk: Talk, *, svc: str) -> Reply:
     )
 
 
-@verb("diff SVC [RELEASE] [RELEASE2]", Action.VIEW_CONFIGURATION)
+@verb("diff SVC [RELEASE] [RELEASE2]", Action.VIEW_STATUS)
 async def diff(talk: Talk, *, svc: str, release: str = "", release2: str = "") -> Reply:
-    """What changed between two releases: image, configuration, names of the environment.
+    """What changed between two releases: image, commit, environment, and for who may see it the configuration.
 
     Without names: the release before and the one that serves. Example: `/o8 diff web 0004 0005`
     """
     older, newer = await _pair(talk, svc, release, release2)
-    before, after = flat(older.configuration.model_dump(mode="json")), flat(newer.configuration.model_dump(mode="json"))
-    rows = [(key, str(before.get(key, "")), str(after.get(key, ""))) for key in sorted(before | after)
-            if before.get(key) != after.get(key)]  # fmt: skip
-    rows = [("digest", older.digest[7:19], newer.digest[7:19])] * (older.digest != newer.digest) + rows
-    if older.environment_revision != newer.environment_revision:
-        rows.append(("environment", f"revision {older.environment_revision}", f"revision {newer.environment_revision}"))
-    if older.commit != newer.commit:
-        rows.append(("commit", older.commit[:12], newer.commit[:12]))
+    pairs = [
+        ("digest", older.digest, newer.digest),
+        ("commit", older.commit[:12], newer.commit[:12]),
+        ("environment", f"revision {older.environment_revision}", f"revision {newer.environment_revision}"),
+    ]
+    if talk.may(Action.VIEW_CONFIGURATION, svc):
+        before, after = (flat(each.configuration.model_dump(mode="json")) for each in (older, newer))
+        pairs += [(key, str(before.get(key, "")), str(after.get(key, ""))) for key in sorted(before | after)]
+    rows = [(what, old.removeprefix("sha256:"), new.removeprefix("sha256:")) for what, old, new in pairs if old != new]
     if not rows:
         return Reply(f"{older.release} and {newer.release} of {svc} are the same.")
     return Reply(
-        f"{len(rows)} differences between {older.release} and {newer.release} of {svc}.",
+        f"{len(rows)} difference{'s' * (len(rows) != 1)} between {older.release} and {newer.release} of {svc}.",
         table=(("what", older.release, newer.release), *rows),
     )
 
@@ -190,7 +191,7 @@ async def _pair(talk: Talk, svc: str, first: str, second: str) -> tuple[Deployme
     found, service = await store.releases(svc), await store.service(svc)
     named = [release_named(found, name, svc) for name in (first, second) if name]
     live = next((r for r in found if r.id == service.live), None)
-    if len(named) < 2 and live:
+    if len(named) < 2 and live and live not in named:
         named.append(live)
     if len(named) < 2 and live:
         named += [r for r in found if r.id < live.id][:1]
