@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ async def place_of_home(engine_host: str) -> AsyncIterator[tuple[House, Registry
         with registry_proxy(home.registry.address) as proxy:
             home.environ["DOCKER_SERVER_ADDRESS"] = proxy.address
             await home.start()
-            await home.until(lambda: asyncio.to_thread((home.data / "nginx/nginx.pid").exists))
+            await home.until(lambda: asyncio.to_thread(_has_started, home.data / "nginx/nginx.pid"))
             yield home, proxy
 
 
@@ -49,6 +50,11 @@ def tenant(home: House) -> MakeTenant:
         return await move_in(home, first, fault, **configuration)
 
     return make
+
+
+def _has_started(pid_file: Path) -> bool:
+    """nginx makes the file first and writes the number then."""
+    return pid_file.exists() and bool(pid_file.read_text().strip())
 
 
 async def move_in(home: House, first: str = "0001", fault: str = "", **configuration: Any) -> Tenant:
