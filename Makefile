@@ -27,7 +27,7 @@ test: setup  ## all tests, the fast ones first; at least 90 % of the code must b
 	$(BIN)/python -m lab.engine $(BIN)/pytest -q -n 4 -m parts $(COVERED) --cov-append --cov-report=term:skip-covered --cov-fail-under=90
 
 test-fast: setup  ## the tests without Docker, nginx and registry, in seconds
-	$(BIN)/pytest -q -n 4 -m "not parts and not slow"
+	$(BIN)/pytest -q -n 2 -m "not parts and not slow"
 
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -52,6 +52,7 @@ class Publisher:
         Goes on when the caller is cancelled: half a change is worse than one nobody waits for.
         """
         change = Change(name, text, asyncio.get_running_loop().create_future())
+        change.done.add_done_callback(asyncio.Future.exception)  # seen, though the caller may be gone by then
         self._waiting.append(change)
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self._work_off(), name="nginx")

@@ -27,7 +27,6 @@ from handlers.slack.forms import Filled
 from handlers.slack.home import home_of
 from handlers.slack.listeners import Transport
 from handlers.slack.menus import choices
-from handlers.slack.replies import message_of
 
 SOON_S = 0.1  # an acknowledgement waits so long for the database, then goes out before it
 END_S = 5.0
@@ -184,9 +183,3 @@ class Chat:
             _log.warning("Something for Slack was not done: %s", trouble)
         else:
             _log.error("Something for Slack failed inside o8", exc_info=trouble)
-
-
-def as_body(reply: Reply) -> dict[str, Any]:
-    """A reply as the body of an acknowledgement."""
-    found = message_of(reply)
-    return {"response_type": "ephemeral", "text": found.text, "blocks": found.blocks}

@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from bot.notifiers.slack.blocks import message, section
+from bot.notifiers.slack.blocks import Message, message, section
 from bot.notifiers.slack.client import Posted, SlackClient, SlackError
-from bot.notifiers.slack.text import code
+from bot.notifiers.slack.text import code, in_code
 
 EVERY_S = 3.0  # Slack takes 50 edits a minute, of all cards and logs together
 LINES, LONGEST_LINE, FULL = 60, 500, 2500  # lines kept between two edits; characters of a line and of a message
+END = "The log is not followed any more."
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +40,7 @@ class Following:
                     taken = "\n".join(fresh)
                     fresh.clear()
                     await self._add(taken)
-            await self._post("The log is not followed any more.")
+            await self._post(message(END, [section(END)]))
         except SlackError as trouble:
             _log.warning("A log is not followed any more: %s", trouble)
         finally:
@@ -48,16 +49,20 @@ class Following:
 
     async def _add(self, text: str) -> None:
         """Into the newest message, or into a new one when that is full."""
-        if self._at is None or len(self._text) + len(text) > FULL:
+        longer = f"{self._text}\n{text}"
+        if self._at is None or len(in_code(longer)) > FULL:
             self._text = text
-            self._at = await self._post(code(text, FULL))
+            self._at = await self._post(_more(text))
         else:
-            self._text += f"\n{text}"
-            await self._client.update(self._at, message("More of the log.", [section(code(self._text, FULL))]))
+            self._text = longer
+            await self._client.update(self._at, _more(longer))
 
-    async def _post(self, text: str) -> Posted:
-        found = message("More of the log.", [section(text)])
+    async def _post(self, found: Message) -> Posted:
         return await self._client.post(self._head.channel, found, thread=self._head.ts)
+
+
+def _more(text: str) -> Message:
+    return message("More of the log.", [section(code(text, FULL))])
 
 
 async def _gather(lines: AsyncGenerator[str, None], into: deque[str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import orjson
+from pydantic import BaseModel, ConfigDict
 
 from bot.chat import Place
-from bot.notifiers.slack.blocks import Block, section
-from bot.notifiers.slack.text import cut, escaped, plain
+from bot.notifiers.slack.blocks import Block, plain_text, section
+from bot.notifiers.slack.text import escaped
 from handlers.chatops.reply import Field, Form
 
 CALLBACK = "o8:form"
@@ -25,13 +26,23 @@ class Filled(NamedTuple):
     place: Place
 
 
+class _Metadata(BaseModel):
+    """What of a form travels through Slack."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    verb: str
+    fixed: dict[str, str] = {}
+    place: Place
+
+
 def view_of(form: Form, place: Place) -> dict[str, Any]:
     """The modal; where it was asked for travels in it."""
     about = [section(escaped(form.about))] if form.about else []
-    metadata = {"verb": form.verb, "fixed": form.fixed, "place": place.model_dump(exclude_defaults=True)}
+    metadata = _Metadata(verb=form.verb, fixed=form.fixed, place=place)
     return {
-        "type": "modal", "callback_id": CALLBACK, "title": _plain(form.title, 24), "submit": _plain(form.submit, 24),
-        "close": _plain("Cancel", 24), "private_metadata": orjson.dumps(metadata).decode(),
+        "type": "modal", "callback_id": CALLBACK, "private_metadata": metadata.model_dump_json(exclude_defaults=True),
+        "title": plain_text(form.title, 24), "submit": plain_text(form.submit, 24), "close": plain_text("Cancel", 24),
         "blocks": [*about, *map(_input, form.fields)],
     }  # fmt: skip
 
@@ -39,13 +50,14 @@ def view_of(form: Form, place: Place) -> dict[str, Any]:
 def read(view: dict[str, Any]) -> Filled:
     """What came back. Raises `ValueError` for a view that is not ours."""
     try:
-        metadata = orjson.loads(view["private_metadata"])
+        metadata = _Metadata.model_validate_json(view["private_metadata"])
         state = view["state"]["values"]
         values = {block: _value(next(iter(inputs.values()))) for block, inputs in state.items()}
-        place = Place.model_validate(metadata["place"])
-        return Filled(metadata["verb"], metadata["fixed"], {k: v for k, v in values.items() if v}, place)
-    except (KeyError, TypeError, StopIteration, orjson.JSONDecodeError) as trouble:
+    except (AttributeError, KeyError, TypeError, StopIteration) as trouble:
         raise ValueError("not a form of o8's") from trouble
+    if metadata.fixed.keys() & values.keys():
+        raise ValueError("not a form of o8's")
+    return Filled(metadata.verb, metadata.fixed, {k: v for k, v in values.items() if v}, metadata.place)
 
 
 def chosen(view: dict[str, Any], name: str) -> str:
@@ -54,31 +66,32 @@ def chosen(view: dict[str, Any], name: str) -> str:
     return next((_value(one) for one in inputs.values()), "")
 
 
-def options(values: list[str]) -> dict[str, Any]:
-    """Choices for type-ahead, at most 100."""
+def options(values: Iterable[str]) -> dict[str, Any]:
+    """Choices of a menu, at most 100."""
     return {"options": [_option(value) for value in values if 0 < len(value) <= 150][:100]}
 
 
 def _input(field: Field) -> Block:
     found: Block = {
-        "type": "input", "block_id": field.name, "label": _plain(field.label, 2000), "optional": field.is_optional,
+        "type": "input", "block_id": field.name, "label": plain_text(field.label, 2000), "optional": field.is_optional,
         "element": _element(field),
     }  # fmt: skip
     hint = " ".join(filter(None, (field.hint, _SECRET if field.kind == "secret" else "")))
-    return found | ({"hint": _plain(hint, 2000)} if hint else {})
+    return found | ({"hint": plain_text(hint, 2000)} if hint else {})
 
 
 def _element(field: Field) -> Block:
     if field.kind == "choice" and field.source:
         return {"type": "external_select", "action_id": f"{PICK}{field.source}", "min_query_length": 0}
     if field.kind == "choice":
-        choices = list(map(_option, field.choices))
-        element: Block = {"type": "static_select", "action_id": field.name, "options": choices}
-        return element | ({"initial_option": _option(field.value)} if field.value else {})
+        element: Block = {"type": "static_select", "action_id": field.name} | options(field.choices)
+        chosen_before = _option(field.value)
+        return element | ({"initial_option": chosen_before} if chosen_before in element["options"] else {})
     if field.kind == "number":
         element = {"type": "number_input", "action_id": field.name, "is_decimal_allowed": False}
     else:
-        element = {"type": "plain_text_input", "action_id": field.name}
+        # A secret may be a key of many lines, of which a small field would make one.
+        element = {"type": "plain_text_input", "action_id": field.name, "multiline": field.kind == "secret"}
     return element | ({"initial_value": field.value} if field.value else {})
 
 
@@ -89,8 +102,4 @@ def _value(given: dict[str, Any]) -> str:
 
 
 def _option(value: str) -> Block:
-    return {"text": _plain(value, 75), "value": value}
-
-
-def _plain(text: str, most: int) -> Block:
-    return {"type": "plain_text", "text": cut(plain(text), most) or " "}
+    return {"text": plain_text(value, 75), "value": value}

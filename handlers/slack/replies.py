@@ -2,63 +2,81 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, takewhile, zip_longest
 
-from bot.notifiers.slack.blocks import SECTION, Block, Message, actions, button, message, section
-from bot.notifiers.slack.text import code, escaped, plain
+from bot.notifiers.slack.blocks import SECTION, Block, Choice, Message, actions, buttons, context, message, section
+from bot.notifiers.slack.text import code, cut, escaped, in_code, plain, span
 from handlers.chatops.reply import Button, Reply
 
-CODE, TABLE = 2500, 2800  # characters; longer ones are a file
-MOST_BUTTONS, COLUMN = 10, 48
-_TICKED = re.compile(r"`([^`\n]{1,200})`")
+CODE, TABLE = 2500, 2800  # characters of one answer; longer ones are a file
+MOST_BUTTONS, MOST_SECTIONS, WIDTH = 10, 6, 300  # `WIDTH`: characters of all columns of a table together
+Rows = Sequence[Sequence[str]]
 
 
 def message_of(reply: Reply) -> Message:
-    """The whole answer, within Slack's limits; what does not fit is a file."""
-    file: tuple[str, str] | None = None
-    blocks: list[Block] = [section(prose(reply.text))]
-    blocks += map(section, _sections(map(prose, reply.details)))
+    """The whole answer, within Slack's limits; with a file of all of it where something had to be left out."""
+    sections = list(_sections(escaped(line, SECTION) for line in reply.details))
+    is_cut = len(sections) > MOST_SECTIONS or any(len(in_code(line)) > SECTION for line in (reply.text, *reply.details))
+    blocks = [section(escaped(reply.text)), *map(section, sections[:MOST_SECTIONS])]
     if reply.table:
-        text = table(reply.table)
-        blocks.append(section(code(text if len(text) <= TABLE else text[:TABLE].rpartition("\n")[0], TABLE + 50)))
-        file = ("o8.txt", text) if len(text) > TABLE else file
+        shown, is_long = beginning(table(reply.table))
+        is_cut = is_cut or is_long or _has_cut_cells(reply.table)
+        blocks.append(section(code(shown)))
     if reply.code:
+        is_cut = is_cut or len(in_code(reply.code)) > CODE
         blocks.append(section(code(reply.code, CODE)))
-        file = (reply.file_name, plain(reply.code)) if len(reply.code) > CODE else file
+    if is_cut:
+        blocks.append(context(f"All of it comes as the file {span(reply.file_name)}, to you alone."))
     blocks += actions(buttons_of(reply.buttons))
-    return message(prose(reply.text), blocks, file)
+    return message(escaped(reply.text), blocks, (reply.file_name, _whole(reply)) if is_cut else None)
 
 
-def _sections(lines: Iterable[str]) -> list[str]:
-    """Lines put together as far as one section holds them."""
-    found: list[str] = []
-    for line in lines:
-        if found and len(found[-1]) + len(line) < SECTION:
-            found[-1] += f"\n{line}"
-        else:
-            found.append(line)
-    return found
+def buttons_of(wanted: Iterable[Button]) -> list[Block]:
+    return buttons([Choice(*each) for each in wanted][:MOST_BUTTONS])
 
 
-def buttons_of(buttons: Sequence[Button]) -> list[Block]:
-    return [button(number, *each) for number, each in enumerate(buttons[:MOST_BUTTONS]) if len(each.command) <= 2000]
-
-
-def prose(text: str) -> str:
-    """Plain text, with `what is between ticks` as code. Nothing else in it means anything to Slack."""
-    parts = enumerate(_TICKED.split(text))
-    return "".join(f"`{escaped(part, 300)}`" if index % 2 else _still(escaped(part)) for index, part in parts)
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns; the first row is the heading."""
-    cells = [[plain(str(cell)).replace("\n", " ")[:COLUMN] for cell in row] for row in rows]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+def table(rows: Rows, width: int = WIDTH) -> str:
+    """Aligned columns, at most `width` characters together; the first row is the heading."""
+    most = _column(rows, width)
+    cells = [[cut(" ".join(plain(cell).split()), most) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in cells]
     return "\n".join(lines)
 
 
-def _still(text: str) -> str:
-    """Marks that would begin formatting get an invisible neighbour, so that they do not."""
-    return re.sub(r"(?<!\w)([*_~`])", "\\1\u2060", text)
+def beginning(text: str) -> tuple[str, bool]:
+    """As many of the first lines as fit into a code block (one at least), and whether any are missing."""
+    lines = text.split("\n")
+    sizes = accumulate(len(in_code(line)) + 1 for line in lines)
+    fitting = max(sum(1 for _ in takewhile(lambda size: size <= TABLE, sizes)), 1)
+    return "\n".join(lines[:fitting]), fitting < len(lines)
+
+
+def _column(rows: Rows, width: int = WIDTH) -> int:
+    return max(width // max(max(map(len, rows), default=1), 1), 1)
+
+
+def _has_cut_cells(rows: Rows) -> bool:
+    return any(len(cell) > _column(rows) for row in rows for cell in row)
+
+
+def _whole(reply: Reply) -> str:
+    """What is in the file: a log or table alone as it is, else all that the answer says."""
+    if reply.code and not reply.details and not reply.table:
+        return plain(reply.code)
+    parts = [reply.text, *reply.details, table(reply.table, 10_000) if reply.table else "", reply.code]
+    return "\n".join(plain(part) for part in parts if part)
+
+
+def _sections(lines: Iterable[str]) -> Iterable[str]:
+    """Lines put together as far as one section holds them."""
+    found = ""
+    for line in lines:
+        if found and len(found) + len(line) >= SECTION:
+            yield found
+            found = line
+        else:
+            found = f"{found}\n{line}" if found else line
+    if found:
+        yield found

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.slack.workspace import SlackMessage
 
-_EMOJI = re.compile(r":[a-z0-9_+-]+: ?")
+_EMOJI = re.compile(r"(?<!\w):[a-z0-9_+-]*[a-z][a-z0-9_+-]*: ?")  # not the middle of 12:30:45
 
 
 def as_text(message: SlackMessage | dict[str, Any]) -> str:
@@ -19,9 +19,7 @@ def as_text(message: SlackMessage | dict[str, Any]) -> str:
     else:
         blocks, text = message.blocks, message.text
     lines = [line for block in blocks for line in _lines(block)] or [text]
-    return "\n".join(
-        html.unescape(_EMOJI.sub("", line)).replace("*", "").replace("```", "").strip("\n") for line in lines
-    )
+    return "\n".join(map(_read, lines))
 
 
 def buttons(blocks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,8 @@ from tests.chatops.talking import NotedStage
 from tests.small_house import House, open_house
 from tests.store.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 # Only these need no right of their own, each for a reason; one more has to be meant.
 STRANGERS_TOO = {
     "help": "says what there is",

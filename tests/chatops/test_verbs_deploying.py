@@ -10,6 +10,8 @@ from bot.models import Kind, State
 from bot.permissions import Action
 from tests.chatops.talking import ADA, BOB, CAROL, ROOT, Talks, actor, labels, whole
 
+pytestmark = pytest.mark.slow
+
 APPROVED = {"follow": {"auto_deploy": "approve"}}
 
 

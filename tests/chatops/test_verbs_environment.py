@@ -9,6 +9,8 @@ import pytest
 
 from tests.chatops.talking import ADA, BOB, CAROL, ROOT, Talks, actor, cells, labels, whole
 
+pytestmark = pytest.mark.slow
+
 CANARY = "hunter22-canary"
 
 

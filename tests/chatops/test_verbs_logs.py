@@ -9,6 +9,8 @@ import pytest
 from handlers.chatops.verbs import logs as subject
 from tests.chatops.talking import ADA, CAROL, ROOT, Talks, labels
 
+pytestmark = pytest.mark.slow
+
 
 def write(talks: Talks, *lines: str) -> None:
     talks.house.engine.lines = [f"{line}\n".encode() for line in lines]

@@ -11,6 +11,8 @@ from handlers.chatops.reply import Reply
 from tests.chatops.talking import ADA, BOB, CAROL, NOBODY, ROOT, STRANGER, Talks, cells, labels, whole
 from tests.chatops.test_grammar import EXAMPLES, example_of
 
+pytestmark = pytest.mark.slow
+
 ABOUT_A_SERVICE = [verb for verb in VERBS.values() if "SVC" in verb.usage]
 
 

@@ -21,6 +21,8 @@ from handlers.commands import Commands
 from tests.small_house import House, open_house
 from tests.store.ledger import Ledger, configuration
 
+pytestmark = pytest.mark.slow
+
 A = Action
 ADA, ADA_AT_HOME, BOB, ROOT = "slack:T1:UADA", "slack:T1:UHOME", "slack:T1:UBOB", "cli:root"
 Call = Callable[[Commands, str, dict[str, int]], Awaitable[Any]]

@@ -13,6 +13,8 @@ from bot.permissions import GLOBAL, Action
 from handlers.commands import Commands
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 A = Action
 ADA, BOB = "slack:T1:UADA", "slack:T1:UBOB"
 WEB = "service:web"

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.chat import CardKind
 from bot.configuration import read
-from bot.models import CANCELLABLE, Deployment, Hold, Kind, Service, State, Step
+from bot.models import AFTER_SWITCH, CANCELLABLE, Deployment, Hold, Kind, Service, State, Step, Wanted
 from bot.notifiers.slack.blocks import Message
-from bot.notifiers.slack.cards import Facts, deployment_card
+from bot.notifiers.slack.cards import Facts, Rendered, ago, deployment_card, render
 from bot.notifiers.slack.steps import progress, steps_message
+from bot.permissions import Action
+from bot.store import Store, packages
+from handlers.chatops import grammar
+from handlers.chatops import verbs as verbs  # fills the registry
 from lab.slack import screen
 from lab.slack.limits import check_message
 from tests.slack.test_text import hostile, mrkdwn, pings
@@ -25,6 +34,8 @@ CONFIGURATION = read({"name": "web", "image": IMAGE, "port": 80})
 BUTTONS = {
     State.WAITING: ["Approve", "Reject"],
     **{state: ["Logs", "Cancel"] for state in CANCELLABLE - {State.WAITING}},
+    State.QUEUED: ["Cancel"],
+    State.SWITCHING: ["Logs"],
     State.FAILED: ["Logs", "Retry"],
     State.HELD: ["Logs", "Deploy now"],
     State.ROLLED_BACK: ["Logs"],
@@ -46,28 +57,56 @@ def service(**more: Any) -> Service:
 
 
 def facts(found: Deployment, *, is_live: bool = False, is_held: bool = False, is_newest: bool = True,
-          previous: Deployment | None = None, is_gone: bool = False) -> Facts:  # fmt: skip
+          previous: Deployment | None = None, is_gone: bool = False, is_first: bool = False) -> Facts:  # fmt: skip
     hold = Hold(reason="x", actor="cli:root", since=NOW) if is_held else None
-    place = None if is_gone else service(live=found.id if is_live else 3, hold=hold)
+    place = None if is_gone else service(live=found.id if is_live else None if is_first else 3, hold=hold)
     return Facts(found, place, previous, is_newest)
+
+
+def sections(message: Message) -> list[str]:
+    return [block["text"]["text"] for block in message.blocks if block["type"] == "section"]
 
 
 def labels(message: Message) -> list[str]:
     return [button["text"]["text"] for button in screen.buttons(message.blocks)]
 
 
+RUNNING = [s for s in State if not s.is_ending and s not in (State.WAITING, State.QUEUED)]
+
+
+def problems(message: Message) -> list[str]:
+    return check_message({"text": message.text, "blocks": message.blocks})
+
+
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("how", [{}, {"is_live": True}, {"is_held": True}, {"is_newest": False}, {"is_gone": True}])
-def test_every_card_is_one_that_slack_takes_and_says_it_all_in_one_sentence(
-    state: State, kind: Kind, how: dict[str, bool]
-) -> None:
-    found = deployment(state, kind, target=3 if kind is Kind.ROLLBACK else None, error="It exited.", reason="why not")
-    message = deployment_card(facts(found, previous=deployment(State.SUCCEEDED, tag="0004"), **how))
-    assert check_message({"text": message.text, "blocks": message.blocks}) == []
-    assert len(message.blocks) <= 8
-    assert message.text.startswith("web 0005 ")
-    assert "<@U12AB>" in message.text
+def test_every_card_is_one_that_slack_takes_and_says_it_all_in_one_sentence(state: State, kind: Kind) -> None:
+    found = deployment(
+        state, kind, target=3 if kind is Kind.ROLLBACK else None, error="It exited.", reason="why not", commit="b" * 40,
+        started_at=NOW, finished_at=NOW, approved_by="slack:T1:U34CD", next_step="Look at it.",
+    )  # fmt: skip
+    before = deployment(State.SUCCEEDED, tag="0004", commit="a" * 40)
+    for is_live, is_held, is_newest, is_gone, has_previous in product((True, False), repeat=5):
+        previous = before if has_previous else None
+        message = deployment_card(
+            facts(found, is_live=is_live, is_held=is_held, is_newest=is_newest, is_gone=is_gone, previous=previous)
+        )
+        assert problems(message) == []
+        assert len(message.blocks) <= 8
+        assert re.match(r"web 0005 \(.+ by <@U12AB>, approved by <@U34CD>\) [a-z].+\. It exited\.$", message.text)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_card_tells_the_states_apart(kind: Kind) -> None:
+    said = {state: deployment_card(facts(deployment(state, kind))).text for state in State}
+    alike = {State.RESOLVING, State.PULLING, State.STARTING, State.CHECKING, State.SWITCHING}, AFTER_SWITCH
+    assert len(set(said.values())) == len(State) - sum(len(each) - 1 for each in alike)
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_line_of_progress_is_there_while_it_runs(state: State) -> None:
+    shown = screen.as_text({"blocks": deployment_card(facts(deployment(state))).blocks})
+    assert ("switch" in shown) == (state in RUNNING)
 
 
 @pytest.mark.parametrize("state", State)
@@ -103,12 +142,85 @@ def test_a_service_that_was_removed_offers_nothing() -> None:
         assert labels(deployment_card(facts(deployment(state), is_gone=True))) == []
 
 
-def test_what_cannot_be_undone_asks_first() -> None:
-    cancel = deployment_card(facts(deployment(State.PULLING)))
-    back = deployment_card(facts(deployment(State.SUCCEEDED), is_live=True, previous=deployment(State.SUCCEEDED)))
-    for message, label in ((cancel, "Cancel"), (back, "Roll back")):
-        button = next(b for b in screen.buttons(message.blocks) if b["text"]["text"] == label)
-        assert button["confirm"]
+@pytest.mark.parametrize("state", State)
+def test_what_has_never_served_has_no_log_to_look_at(state: State) -> None:
+    assert "Logs" not in labels(deployment_card(facts(deployment(state), is_first=True)))
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("kind", Kind)
+def test_what_cannot_be_undone_asks_first(state: State, kind: Kind) -> None:
+    found = deployment(state, kind, target=3)
+    for is_live in (True, False):
+        message = deployment_card(facts(found, is_live=is_live, previous=deployment(State.SUCCEEDED, tag="0004")))
+        for button in screen.buttons(message.blocks):
+            is_dangerous = button["value"].startswith(("cancel", "rollback", "stop"))
+            assert ("confirm" in button) == is_dangerous
+            assert button.get("style") == "danger" or not is_dangerous
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        (Kind.DEPLOY, "deploy web 0005"), (Kind.RESTART, "restart web"), (Kind.CONFIGURE, "restart web"),
+        (Kind.START, "start web"), (Kind.ROLLBACK, "rollback web #3 --yes"),
+    ],
+)  # fmt: skip
+def test_retry_asks_for_the_same_again(kind: Kind, command: str) -> None:
+    message = deployment_card(facts(deployment(State.FAILED, kind, target=3)))
+    retry = next(button for button in screen.buttons(message.blocks) if button["text"]["text"] == "Retry")
+    assert retry["value"] == command
+    asked = grammar.parse(command)
+    assert asked.verb.name == command.split()[0] and asked.values["svc"] == "web"
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("kind", Kind)
+def test_every_button_is_a_command_that_o8_understands(state: State, kind: Kind) -> None:
+    found = deployment(state, kind, target=3)
+    for is_live, is_held in product((True, False), repeat=2):
+        message = deployment_card(facts(found, is_live=is_live, is_held=is_held, previous=found))
+        for button in screen.buttons(message.blocks):
+            grammar.parse(button["value"])
+
+
+def test_next_steps_are_said_in_commands_of_chat() -> None:
+    said = "`o8 deployments 12` shows its last lines. `o8 doctor` shows what is wrong; or `o8 user list`."
+    shown = screen.as_text(
+        {"blocks": deployment_card(facts(deployment(State.FAILED, error="x", next_step=said))).blocks}
+    )
+    assert "Its last lines are in the thread. `/o8 doctor` shows what is wrong; or `o8 user list`." in shown
+
+
+def test_what_it_replaced_is_named_where_it_did() -> None:
+    before = deployment(State.SUCCEEDED, tag="0004")
+    assert "instead of 0004" in str(deployment_card(facts(deployment(State.SUCCEEDED), previous=before)))
+    assert "instead of" not in str(deployment_card(facts(deployment(State.FAILED), previous=before)))
+    assert "instead of" not in str(
+        deployment_card(facts(deployment(State.SUCCEEDED, Kind.RESTART), previous=deployment(State.SUCCEEDED)))
+    )
+
+
+def test_what_serves_again_is_named() -> None:
+    before = deployment(State.SUCCEEDED, tag="0004")
+    message = deployment_card(facts(deployment(State.ROLLED_BACK), previous=before))
+    assert message.text == "web 0005 (deploy by <@U12AB>) was taken back by o8; 0004 serves again."
+    assert "instead of" not in str(message)
+
+
+def test_time_is_counted_from_the_push_but_not_while_somebody_thinks() -> None:
+    times: Any = {"started_at": NOW + timedelta(hours=3), "switched_at": NOW + timedelta(hours=3, seconds=12)}
+    approved = deployment(State.SUCCEEDED, approved_by="slack:T1:U34CD", **times)
+    assert "live after 12 s" in str(deployment_card(facts(approved)))
+    assert "live after 3 h" in str(deployment_card(facts(deployment(State.SUCCEEDED, **times))))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-1, "0 s"), (0, "0 s"), (90, "90 s"), (119.9, "2 min"), (150, "2 min"), (7199, "2 h"), (172_800, "2 d")],
+)
+def test_a_span_is_said_in_the_largest_unit_that_fits(seconds: float, words: str) -> None:
+    assert ago(NOW, NOW + timedelta(seconds=seconds)) == words
 
 
 def test_the_commit_is_a_link_to_what_changed() -> None:
@@ -118,8 +230,17 @@ def test_the_commit_is_a_link_to_what_changed() -> None:
         deployment_card(facts(now, previous=before))
     )
     assert f"https://github.com/acme/web/commit/{'b' * 40}" in str(deployment_card(facts(now)))
-    elsewhere = deployment(State.SUCCEEDED, commit="b" * 40, image="registry.example/acme/web")
-    assert "github.com" not in str(deployment_card(facts(elsewhere, previous=before)))
+    assert "/compare/" not in str(deployment_card(facts(now, previous=now)))
+    elsewhere = deployment_card(
+        facts(deployment(State.SUCCEEDED, commit="b" * 40, image="registry.example/acme/web"), previous=before)
+    )
+    assert "github.com" not in str(elsewhere)
+    assert "commit bbbbbbb" in str(elsewhere)
+
+
+@pytest.mark.parametrize("commit", ["", "main", "b" * 39, "b" * 41, "../x", "b" * 39 + "|", "B" * 40])
+def test_what_is_no_commit_is_no_link(commit: str) -> None:
+    assert "github.com" not in str(deployment_card(facts(deployment(State.SUCCEEDED, commit=commit))))
 
 
 @pytest.mark.parametrize(
@@ -142,14 +263,32 @@ def test_progress_marks_where_it_is() -> None:
     assert progress(deployment(State.QUEUED)) == progress(deployment(State.SUCCEEDED)) == ""
 
 
-@given(hostile, hostile, hostile)
-def test_no_text_of_others_pings_or_breaks_a_card(error: str, reason: str, log: str) -> None:
+@given(st.sampled_from(State), st.sampled_from(Kind), hostile, hostile, st.sampled_from([1, 2, 100]))
+@settings(max_examples=40, deadline=None)
+def test_no_text_of_others_pings_or_breaks_a_card(state: State, kind: Kind, text: str, more: str, times: int) -> None:
     found = deployment(
-        State.FAILED, error=error * 30, reason=reason[:500], log=log * 300, next_step=error, actor="cli:x"
-    )
-    for message in (deployment_card(facts(found)), steps_message(found), steps_message(found, is_short=True)):
-        assert check_message({"text": message.text, "blocks": message.blocks}) == []
-        assert pings(mrkdwn(message)) == []
+        state, kind, error=text * times, reason=more * times, log=text * times, next_step=more, tag=more * times,
+        digest=text, commit=text or "b" * 40, service=text * times, image=more * times, actor=f"cli:{text}", target=3,
+    )  # fmt: skip
+    before = found.model_copy(update={"tag": text * times, "commit": "a" * 40})
+    message = deployment_card(facts(found, is_live=True, previous=before))
+    assert len(message.blocks) <= 8
+    for each in (message, steps_message(found), steps_message(found, is_short=True)):
+        assert problems(each) == []
+        assert pings(re.sub(r"<https://github\.com/[\w./-]+\|[\w ]+>", "", mrkdwn(each))) == []
+        assert all(text.count("```") in (0, 2) for text in sections(each))
+
+
+def test_what_is_hidden_from_the_check_above_would_be_found() -> None:
+    assert pings("a <!channel>") and pings("<@U1>") and pings("<http://x|y>")
+    assert pings("a &lt;!channel&gt;") == []
+
+
+def test_a_log_that_only_slack_makes_long_is_a_file_too() -> None:
+    assert steps_message(deployment(State.FAILED, log="<" * 2400)).file == ("web-12.log", "<" * 2400)
+    assert steps_message(deployment(State.FAILED, log="x" * 2500)).file is None
+    assert steps_message(deployment(State.FAILED, log="x" * 2501)).file is not None
+    assert steps_message(deployment(State.FAILED, log="x" * 2501), is_short=True).file is None
 
 
 def test_a_long_log_is_a_file_and_its_end_is_shown() -> None:
@@ -169,3 +308,63 @@ def test_any_number_of_steps_stays_in_its_block(count: int) -> None:
     assert check_message({"text": message.text, "blocks": message.blocks}) == []
     first = message.blocks[0]["text"]["text"]
     assert first.count("```") == 2 and re.search(r"```$", first)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = await Store.open(tmp_path / "o8.db")
+    await store.apply(CONFIGURATION, 100)
+    yield store
+    await store.close()
+
+
+async def shown(store: Store, kind: CardKind, subject: object, *, is_short: bool = False) -> tuple[Rendered, str]:
+    """A card as it is true now, once it is sure that Slack takes it."""
+    found = await render(await store.card(kind, str(subject)), store, is_short=is_short)
+    assert found and problems(found.message) == [] and pings(mrkdwn(found.message).replace("<@U12AB>", "")) == []
+    return found, screen.as_text({"blocks": found.message.blocks})
+
+
+async def test_the_card_of_a_service_that_was_removed_still_tells_but_offers_nothing(store: Store) -> None:
+    wanted = Wanted(service="web", kind=Kind.DEPLOY, actor="slack:T1:U12AB", tag="0005", needs_approval=True)
+    id = (await store.want(wanted)).id
+    found, words = await shown(store, CardKind.DEPLOYMENT, id)
+    assert "[Approve] [Reject]" in words
+    assert found.is_trouble  # somebody has to do something, also at night
+    await store.forget_service("web")
+    _, words = await shown(store, CardKind.DEPLOYMENT, id)
+    assert "web 0005 was cancelled" in words and "[" not in words
+
+
+async def test_a_card_that_slack_found_too_long_is_one_sentence(store: Store) -> None:
+    wanted = Wanted(service="web", kind=Kind.DEPLOY, actor="slack:T1:U12AB", tag="0005", reason="x" * 400)
+    found, words = await shown(store, CardKind.DEPLOYMENT, (await store.want(wanted)).id, is_short=True)
+    assert words == found.message.text == "web 0005 (deploy by <@U12AB>) is queued."
+
+
+async def test_a_wish_for_a_right_has_buttons_until_it_is_decided(store: Store) -> None:
+    await store.grant_slack("T1", "U12AB", "ada", Action.VIEW_STATUS, "service:web", "o8")
+    id = await store.request_access(
+        "ada", "slack:T1:U12AB", Action.DEPLOY, "service:web", "on *call* <!channel> `x` " * 40
+    )
+    found, words = await shown(store, CardKind.REQUEST, id)
+    assert words.startswith("<@U12AB> asks for `deploy` in `service:web`: on `call`") and found.is_trouble
+    assert "[Grant] [Grant for 8 hours] [Deny]" in words
+    for button in screen.buttons(found.message.blocks):
+        grammar.parse(button["value"])
+    await store.decide_request(id, "cli:root", is_granted=False)
+    found, words = await shown(store, CardKind.REQUEST, id)
+    assert words.endswith("denied by root on the server") and not found.is_trouble
+    assert "[" not in words
+
+
+@pytest.mark.parametrize("tag", ["", "0001"])
+async def test_a_new_image_can_be_installed_or_refused_until_it_was(store: Store, tag: str) -> None:
+    await store.write(partial(packages.seen, image="ghcr.io/acme/new", tag=tag, digest="sha256:" + 64 * "0"))
+    found, words = await shown(store, CardKind.PACKAGE, "ghcr.io/acme/new")
+    as_what = f", as `{tag}`" if tag else ""
+    assert f"`ghcr.io/acme/new` was pushed for the first time{as_what}, and no service uses it." in words
+    assert [grammar.parse(b["value"]).verb.name for b in screen.buttons(found.message.blocks)] == ["install", "dismiss"]
+    await store.dismiss_package("ghcr.io/acme/new")
+    _, words = await shown(store, CardKind.PACKAGE, "ghcr.io/acme/new")
+    assert words == "`ghcr.io/acme/new` was dismissed."

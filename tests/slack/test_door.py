@@ -17,6 +17,8 @@ from lab.slack import FakeSlack, sign
 from lab.waiting import until
 from tests.slack.conftest import Office, office_in
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary-1b7e"
 BODY = urlencode({"command": "/o8", "text": CANARY, "user_id": "U1", "team_id": "T1"}).encode()
 

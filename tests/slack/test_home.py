@@ -20,6 +20,8 @@ from lab.slack.limits import check_view
 from tests.slack.test_text import pings
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 ADA, BOB, EVE = (f"slack:T1:U0{name}" for name in ("ADA", "BOB", "EVE"))
 
 

@@ -18,6 +18,8 @@ from lab.slack.limits import check_message, check_view
 from lab.waiting import until
 from tests.slack.conftest import Office
 
+pytestmark = pytest.mark.slow
+
 TEXTS = (
     ",help,help deploy,status,status web,whoami,queue,locks,access,audit,config web,env web,releases web,available,"
     "nonsense,deploy,status nope"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from lab.slack import FakeSlack
 from lab.waiting import until
 from tests.slack.conftest import office_in
+
+pytestmark = pytest.mark.slow
 
 
 async def test_the_same_conversation_goes_through_the_socket(slack: FakeSlack, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from lab.slack import FakeSlack, screen
 from lab.waiting import until
 from tests.slack.conftest import Office, office_in
 
+pytestmark = pytest.mark.slow
+
 
 def locked(database: Path, begun: Event, seconds: float) -> None:
     """Another program holds the write lock, as a backup by hand would."""

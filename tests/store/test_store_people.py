@@ -21,6 +21,8 @@ from bot.store import Store
 from bot.store.connection import rows
 from tests.store.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 A = Action
 HOUR = timedelta(hours=1)
 WEB = "service:web"

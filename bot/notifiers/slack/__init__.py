@@ -27,7 +27,7 @@ class SlackNotifier:
         self._store = store
         quiet = QuietHours.read(settings.slack_quiet_hours)
         self._outbox = Outbox(store, client, render, settings.slack_channel, quiet, time.time)
-        self._trouble = ""
+        self._trouble = "Slack was not asked yet who o8 is."
         self.identity: Identity | None = None
 
     async def run(self) -> None:

@@ -5,17 +5,18 @@ To change what a state says: its row in `_SAID`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from bot.accounts import AccessRequest
 from bot.chat import Card, CardKind, Package
 from bot.errors import NotFound
-from bot.models import Deployment, Kind, Service, State
-from bot.notifiers.slack.blocks import Block, Message, Style, actions, button, context, message, section
+from bot.models import AFTER_SWITCH, Deployment, Kind, Service, State
+from bot.notifiers.slack.blocks import Choice, Message, Style, actions, buttons, context, message, section
 from bot.notifiers.slack.steps import progress, steps_message
-from bot.notifiers.slack.text import escaped, link, mention
+from bot.notifiers.slack.text import escaped, link, mention, named, span
 from bot.store import Store
 
 
@@ -36,24 +37,10 @@ class Facts(NamedTuple):
     is_newest: bool
 
 
-class Choice(NamedTuple):
-    """A button that makes sense now."""
-
-    label: str
-    command: str
-    style: Style = ""
-    question: str = ""
-
-
 TROUBLE = frozenset({State.FAILED, State.ROLLED_BACK, State.NEEDS_ATTENTION})
 _SAID: dict[State, tuple[str, str]] = {
     State.WAITING: (":raised_hand:", "waits for approval"),
     State.QUEUED: (":hourglass_flowing_sand:", "is queued"),
-    State.RESOLVING: (":arrow_forward:", "is being deployed"),
-    State.PULLING: (":arrow_forward:", "is being deployed"),
-    State.STARTING: (":arrow_forward:", "is being deployed"),
-    State.CHECKING: (":arrow_forward:", "is being deployed"),
-    State.SWITCHING: (":arrow_forward:", "is being deployed"),
     State.DRAINING: (":eyes:", "is live, and is being watched"),
     State.WATCHING: (":eyes:", "is live, and is being watched"),
     State.SUCCEEDED: (":white_check_mark:", "is live"),
@@ -62,13 +49,25 @@ _SAID: dict[State, tuple[str, str]] = {
     State.ROLLED_BACK: (":leftwards_arrow_with_hook:", "was taken back by o8"),
     State.SUPERSEDED: (":heavy_minus_sign:", "gave way to something newer"),
     State.CANCELLED: (":no_entry_sign:", "was cancelled"),
-    State.HELD: (":pause_button:", "is held back"),
+    State.HELD: (":double_vertical_bar:", "is held back"),
     State.NEEDS_ATTENTION: (":rotating_light:", "needs a person"),
 }
-_ASKED = {
-    Kind.DEPLOY: "deployed", Kind.RESTART: "restarted", Kind.ROLLBACK: "rolled back to", Kind.START: "started",
-    Kind.CONFIGURE: "configured",
+_UNDER_WAY = {
+    Kind.DEPLOY: "is being deployed", Kind.RESTART: "is being restarted", Kind.ROLLBACK: "is being brought back",
+    Kind.START: "is being started", Kind.CONFIGURE: "is being configured anew",
 }  # fmt: skip
+_ASKED = {
+    Kind.DEPLOY: "deploy", Kind.RESTART: "restart", Kind.ROLLBACK: "rollback", Kind.START: "start",
+    Kind.CONFIGURE: "new configuration",
+}  # fmt: skip
+# What to do next is said in commands of the terminal. These are the same in chat; the lines are in the card's thread.
+_SAME_IN_CHAT = re.compile(r"`o8 (?=(?:cancel|deploy|doctor|rollback|status|stop)\b)")
+_LINES = re.compile(r"`o8 deployments \d+` shows its last lines\.")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPOSITORY = re.compile(r"ghcr\.io/([a-z0-9._-]+/[a-z0-9._-]+)")
+_REPLACED_NOTHING = frozenset({
+    State.FAILED, State.SUPERSEDED, State.CANCELLED, State.HELD, State.UNCHANGED, State.ROLLED_BACK,
+})  # fmt: skip
 
 
 async def render(card: Card, store: Store, *, is_short: bool = False) -> Rendered | None:
@@ -90,39 +89,39 @@ async def render(card: Card, store: Store, *, is_short: bool = False) -> Rendere
 def deployment_card(facts: Facts) -> Message:
     """The one message of a deployment, at most 8 blocks."""
     deployment = facts.deployment
-    symbol, said = _SAID[deployment.state]
-    what = f"{escaped(deployment.service)} {escaped(deployment.release)}"
+    symbol, said = _SAID.get(deployment.state, (":arrow_forward:", _UNDER_WAY[deployment.kind]))
+    if deployment.state is State.ROLLED_BACK and facts.previous:
+        said = f"{said}; {named(facts.previous.release)} serves again"
+    what = f"{named(deployment.service)} {named(deployment.release)}"
     blocks = [section(f"{symbol} *{what}* {said}")]
     if line := progress(deployment):
         blocks.append(context(line))
     if deployment.error:
-        blocks.append(section(escaped(f"{deployment.error} {deployment.next_step}".strip(), 1500)))
+        next_step = _LINES.sub("Its last lines are in the thread.", _SAME_IN_CHAT.sub("`/o8 ", deployment.next_step))
+        blocks.append(section(escaped(f"{deployment.error:.1200} {next_step}".rstrip(), 1800)))
     if deployment.reason:
         blocks.append(context(f"Why: {escaped(deployment.reason, 500)}"))
     blocks.append(context(_image(facts), _who(deployment), _how_long(deployment)))
-    blocks += actions(_buttons(facts))
-    return message(f"{what} {said}. {escaped(deployment.error, 300)} {_who(deployment)}.", blocks)
+    blocks += actions(buttons(_choices(facts)))
+    return message(f"{what} ({_who(deployment)}) {said}. {escaped(deployment.error, 300)}".strip(), blocks)
 
 
-def named(actor: str) -> str:
+def person(actor: str) -> str:
     """An actor in words; people of Slack as Slack shows them."""
     kind, _, name = actor.partition(":")
     if kind == "slack":
         return mention(name.rpartition(":")[2])
     words = {"delivery": "a push", "poller": "the poller", "o8": "o8 itself", "reconciler": "o8 itself"}
-    return words.get(kind) or escaped(f"{name} on the server" if kind == "cli" else name or actor, 100)
+    return words.get(kind) or named(f"{name} on the server" if kind == "cli" else name or actor, 100)
 
 
-def ago(start: datetime, end: datetime | None = None) -> str:
-    """How long, in words: `12 s`, `3 min`, `2 h`."""
-    seconds = ((end or datetime.now(UTC)) - start).total_seconds()
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
-
-
-def _buttons(facts: Facts) -> list[Block]:
-    return [button(number, *each) for number, each in enumerate(_choices(facts))]
+def ago(start: datetime, end: datetime) -> str:
+    """How long, in words: `12 s`, `3 min`, `2 h`, `4 d`."""
+    seconds = max(round((end - start).total_seconds()), 0)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if round(seconds / size, 1) >= 2:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds} s"
 
 
 def _choices(facts: Facts) -> Sequence[Choice]:
@@ -130,97 +129,114 @@ def _choices(facts: Facts) -> Sequence[Choice]:
     name, id, state = deployment.service, deployment.id, deployment.state
     if service is None:
         return ()
-    logs, resume = Choice("Logs", f"logs {name}"), [Choice("Resume", f"resume {name}")] if service.hold else []
+    resume = [Choice("Resume", f"resume {name}")] if service.hold else []
+    logs = [Choice("Logs", f"logs {name}")] if service.live else []  # a candidate's log comes in the thread
     if state is State.WAITING:
         return Choice("Approve", f"approve {id}", "primary"), Choice("Reject", f"reject {id}", "danger")
     if state.can_be_cancelled:
-        return logs, Choice(
-            "Cancel", f"cancel {id}", "danger", f"Cancel the deployment of {name} {deployment.release}?"
-        )
-    if state is State.SUCCEEDED and service.live == id:
-        back = Choice("Roll back", f"rollback {name} --yes", "danger", f"Take {name} back to the release before?")
-        return logs, *([back] if facts.previous else []), *resume
+        question = f"Cancel the {_ASKED[deployment.kind]} of {name} {deployment.release}?"
+        cancel = Choice("Cancel", f"cancel {id}", "danger", question)
+        return (cancel,) if state is State.QUEUED else (*logs, cancel)
+    if service.live == id and (state is State.SUCCEEDED or state in AFTER_SWITCH):
+        return *logs, *_back(facts), *resume
     if state is State.HELD and facts.is_newest:
-        return logs, *([] if service.hold else [Choice("Deploy now", _again(deployment), "primary")]), *resume
+        return *logs, *(resume or [_again(deployment, "Deploy now", "primary")])
     if state is State.ROLLED_BACK:
-        return logs, *resume
+        return *logs, *resume
     if state is State.FAILED and facts.is_newest:
-        return logs, Choice("Retry", _again(deployment))
-    return (Choice("Status", f"status {name}"),) if state is State.NEEDS_ATTENTION else ()
+        return *logs, _again(deployment, "Retry")
+    if state is State.NEEDS_ATTENTION:
+        return (Choice("Status", f"status {name}"),)
+    return logs if state is State.SWITCHING else ()
 
 
-def _again(deployment: Deployment) -> str:
+def _back(facts: Facts) -> Sequence[Choice]:
+    name, before = facts.deployment.service, facts.previous
+    if before is None:
+        return ()
+    question = f"Take {name} back to the release before, and hold new pushes?"
+    return (Choice("Roll back", f"rollback {name} --yes", "danger", question),)
+
+
+def _again(deployment: Deployment, label: str, style: Style = "") -> Choice:
     name = deployment.service
     if deployment.kind is Kind.ROLLBACK:
-        return f"rollback {name} #{deployment.target} --yes"
+        question = f"Take {name} back to {deployment.release}, and hold new pushes?"
+        return Choice(label, f"rollback {name} #{deployment.target} --yes", "danger", question)
     if deployment.kind is Kind.DEPLOY:
-        return f"deploy {name} {deployment.tag or deployment.digest}".strip()
-    return f"restart {name}" if deployment.kind is not Kind.START else f"start {name}"
+        return Choice(label, f"deploy {name} {deployment.tag or deployment.digest}".strip(), style)
+    return Choice(label, f"{'start' if deployment.kind is Kind.START else 'restart'} {name}", style)
 
 
 def _image(facts: Facts) -> str:
+    """`web` ab12cd34ef56, instead of 0004, diff to 1a2b3c4"""
     deployment, before = facts.deployment, facts.previous
-    digest = deployment.digest.removeprefix("sha256:")[:12]
-    parts = [f"`{escaped(deployment.image.rpartition('/')[2], 100)}` {digest}".strip()]
-    if before and before.release != deployment.release:
-        parts.append(f"was {escaped(before.release, 100)}")
+    parts = [f"{span(deployment.image.rpartition('/')[2], 100)} {named(_short(deployment.digest))}".strip()]
+    if before and before.release != deployment.release and deployment.state not in _REPLACED_NOTHING:
+        parts.append(f"instead of {named(before.release)}")
     if compare := _compare(deployment, before):
         parts.append(compare)
     return ", ".join(parts)
 
 
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
+
+
 def _compare(deployment: Deployment, before: Deployment | None) -> str:
     """What changed, at GitHub, where it is known from which commits both were built."""
-    host, _, path = deployment.image.partition("/")
-    if host != "ghcr.io" or not deployment.commit:
+    if not _COMMIT.fullmatch(deployment.commit):
         return ""
-    repository = "/".join(path.split("/")[:2])
     short = deployment.commit[:7]
-    if before and before.commit and before.commit != deployment.commit:
-        return link(
-            f"https://github.com/{repository}/compare/{before.commit}...{deployment.commit}", f"diff to {short}"
-        )
-    return link(f"https://github.com/{repository}/commit/{deployment.commit}", short)
+    repository = _REPOSITORY.match(deployment.image)
+    if not repository:
+        return f"commit {short}"
+    page = f"https://github.com/{repository[1]}"
+    if before and before.commit != deployment.commit and _COMMIT.fullmatch(before.commit):
+        return link(f"{page}/compare/{before.commit}...{deployment.commit}", f"diff to {short}")
+    return link(f"{page}/commit/{deployment.commit}", f"commit {short}")
 
 
 def _who(deployment: Deployment) -> str:
-    text = f"{_ASKED[deployment.kind]} by {named(deployment.actor)}"
-    return f"{text}, approved by {named(deployment.approved_by)}" if deployment.approved_by else text
+    text = f"{_ASKED[deployment.kind]} by {person(deployment.actor)}"
+    return f"{text}, approved by {person(deployment.approved_by)}" if deployment.approved_by else text
 
 
 def _how_long(deployment: Deployment) -> str:
     end = deployment.switched_at or deployment.finished_at
     if not deployment.started_at or not end:
         return ""
-    word = "live after" if deployment.switched_at else "ended after"
-    return f"{word} {ago(deployment.created_at, end)}"
+    # The time until somebody approved is not o8's.
+    begin = deployment.started_at if deployment.approved_by else deployment.created_at
+    return f"{'live' if deployment.switched_at else 'ended'} after {ago(begin, end)}"
 
 
 def _request(request: AccessRequest) -> Rendered:
-    what = f"`{request.action}` in `{escaped(request.scope)}`"
-    text = f"{named(request.actor)} asks for {what}: {escaped(request.reason, 500)}"
+    what = f"{span(request.action)} in {span(request.scope)}"
+    text = f"{person(request.actor)} asks for {what}: {escaped(request.reason, 500)}"
     if request.state != "open":
-        by = named(request.decided_by or "o8")
+        by = person(request.decided_by or "o8")
         return Rendered(message(f"{text} ({request.state} by {by})", [section(f"{text}\n*{request.state}* by {by}")]))
-    buttons = [
-        button(0, "Grant", f"grant-request {request.id}", "primary"),
-        button(1, "Grant for 8 hours", f"grant-request {request.id} --for 8h"),
-        button(2, "Deny", f"deny-request {request.id}", "danger"),
+    choices = [
+        Choice("Grant", f"grant-request {request.id}", "primary"),
+        Choice("Grant for 8 hours", f"grant-request {request.id} --for 8h"),
+        Choice("Deny", f"deny-request {request.id}", "danger"),
     ]
-    return Rendered(message(text, [section(text), *actions(buttons)]), is_trouble=True)
+    return Rendered(message(text, [section(text), *actions(buttons(choices))]), is_trouble=True)
 
 
 def _package(package: Package) -> Rendered:
-    image = escaped(package.image, 300)
+    image = span(package.image)
     if package.state != "offered":
         text = f"{image} was {package.state}."
         return Rendered(message(text, [section(text)]))
-    text = f"`{image}` was pushed for the first time (`{escaped(package.tag, 140)}`), and no service uses it."
-    buttons = [
-        button(0, "Install", f"install {package.image}", "primary"),
-        button(1, "Not this one", f"dismiss {package.image}"),
+    tag = f", as {span(package.tag)}" if package.tag else ""
+    text = f"{image} was pushed for the first time{tag}, and no service uses it."
+    choices = [
+        Choice("Install", f"install {package.image}", "primary"),
+        Choice("Not this one", f"dismiss {package.image}"),
     ]
-    return Rendered(message(text, [section(text), *actions(buttons)]))
+    return Rendered(message(text, [section(text), *actions(buttons(choices))]))
 
 
 async def _facts(store: Store, id: int) -> Facts:

@@ -226,14 +226,14 @@ class SlackClient:
 
 
 def _named(refusal: SlackApiError) -> SlackError:
-    response = refusal.response
+    response: Any = refusal.response
     status = getattr(response, "status_code", 200)
     if status == 429:
         return RateLimited(float(response.headers.get("Retry-After", 30)))
-    if status >= 500:
-        return Uncertain(f"status {status}")
-    data = response.data if isinstance(response.data, dict) else {}
-    reason = str(data.get("error", "unknown"))
+    data = getattr(response, "data", None)  # broken JSON comes as the bare answer of aiohttp, which has none
+    if status >= 500 or not isinstance(data, dict) or "error" not in data:
+        return Uncertain(f"status {status}")  # some proxy's words, not Slack's
+    reason = str(data["error"])
     if reason in ("ratelimited", "rate_limited"):
         return RateLimited(30)
     needed = f"the scope {data['needed']} is missing" if data.get("needed") else ""

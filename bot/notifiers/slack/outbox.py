@@ -61,6 +61,7 @@ class Outbox:
         self._pace = Pace()
         self._ids: dict[str, str] = {}  # channels by the name they are called in settings
         self._gone: dict[str, float] = {}  # channels that take nothing, until they are tried again
+        self._too_long: set[int] = set()  # cards that Slack takes only in their short form
         self._failures = 0
         self.trouble = ""
 
@@ -88,10 +89,11 @@ class Outbox:
         """Until something changed, or `pause` is over."""
         changed = asyncio.ensure_future(self._store.committed(seen))
         pausing = asyncio.ensure_future(self._sleep(min(pause, 3600.0)))
-        await asyncio.wait({changed, pausing}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (changed, pausing):
-            task.cancel()
-        await asyncio.gather(changed, pausing, return_exceptions=True)
+        try:
+            await asyncio.wait({changed, pausing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (changed, pausing):
+                task.cancel()
 
     async def _due(self, card: Card) -> Due | None:
         """Where and when a card may go; None while it has to wait for another one."""
@@ -115,9 +117,13 @@ class Outbox:
     async def _send(self, due: Due) -> None:
         card = due.card
         try:
-            rendered = await self._render(card, self._store)
+            rendered = await self._render(card, self._store, is_short=card.id in self._too_long)
         except NotFound:
             rendered = None
+        except ValueError:  # a fault inside o8 that must not keep all other cards waiting
+            _log.exception("The card %s:%s cannot be made", card.kind, card.subject)
+            await self._put_off(card, _longer(card))
+            return
         if rendered is None:
             await self._store.card_dropped(card.id, card.wanted)
             return
@@ -152,11 +158,7 @@ class Outbox:
     async def _show(self, due: Due, rendered: Rendered) -> None:
         card, name = due.card, f"{due.card.kind}:{due.card.subject}"
         if card.ts:
-            try:
-                await self._client.update(Posted(card.channel, card.ts), rendered.message, card=name)
-            except TooLong:
-                short = await self._render(card, self._store, is_short=True)
-                await self._client.update(Posted(card.channel, card.ts), (short or rendered).message, card=name)
+            await self._client.update(Posted(card.channel, card.ts), rendered.message, card=name)
             await self._store.card_shown(card.id, card.wanted, card.channel, card.ts)
             return
         thread = await self._thread_of(card)
@@ -164,28 +166,35 @@ class Outbox:
         if found is None:
             found = await self._post(due, rendered, name, thread)
             await self._store.card_shown(card.id, card.wanted, found.channel, found.ts)
-            if rendered.message.file:
-                file, text = rendered.message.file
-                await self._client.upload(found.channel, file, text, thread=thread or found.ts)
+            await self._upload(rendered, Posted(found.channel, thread or found.ts))
         else:
             # It may show an older state: shown once more, as an update.
             await self._store.card_shown(card.id, card.wanted - 1, found.channel, found.ts)
 
     async def _post(self, due: Due, rendered: Rendered, name: str, thread: str) -> Posted:
+        is_broadcast = rendered.is_broadcast and bool(thread)
         await self._store.begin_post(due.card.id, due.channel)
         try:
             found = await self._client.post(
-                due.channel,
-                rendered.message,
-                thread=thread,
-                is_broadcast=rendered.is_broadcast and bool(thread),
-                card=name,
+                due.channel, rendered.message, thread=thread, is_broadcast=is_broadcast, card=name
             )
-        except TooLong:
-            short = await self._render(due.card, self._store, is_short=True) or rendered
-            found = await self._client.post(due.channel, short.message, thread=thread, card=name)
+        except Uncertain:
+            raise
+        except SlackError:
+            await self._store.post_refused(due.card.id)
+            raise
         self._ids[due.channel] = found.channel
         return found
+
+    async def _upload(self, rendered: Rendered, at: Posted) -> None:
+        """Once, and whatever comes of it: the card says what matters, and `o8 logs` has the rest."""
+        if rendered.message.file is None:
+            return
+        name, text = rendered.message.file
+        try:
+            await self._client.upload(at.channel, name, text, thread=at.ts)
+        except SlackError as trouble:
+            _log.warning("%s is not in Slack: %s", name, trouble)
 
     async def _thread_of(self, card: Card) -> str:
         if card.kind is not CardKind.STEPS:
@@ -212,7 +221,6 @@ class Outbox:
 
     async def _failed(self, due: Due, trouble: SlackError) -> None:
         card, now = due.card, self._clock()
-        is_known = not isinstance(trouble, Uncertain)
         pause = 0.0
         if isinstance(trouble, RateLimited):
             self._pace.hush(now + trouble.retry_after)
@@ -222,8 +230,12 @@ class Outbox:
                 f"Slack does not accept o8's token ({trouble.reason}). Install the app anew, then set SLACK_BOT_TOKEN."
             )
             self._pace.hush(now + pause)
+        elif isinstance(trouble, MessageGone) and card.kind is CardKind.STEPS:  # its thread is not there
+            await self._store.card_dropped(card.id, card.wanted)
         elif isinstance(trouble, MessageGone):
             await self._store.card_gone(card.id)
+        elif isinstance(trouble, TooLong) and card.id not in self._too_long:
+            self._too_long.add(card.id)
         elif isinstance(trouble, ChannelGone):
             pause = await self._without_channel(due, trouble)
         elif isinstance(trouble, Unsent | Uncertain):
@@ -232,12 +244,14 @@ class Outbox:
             self.trouble = f"Slack does not answer ({trouble.reason}); cards follow when it does."
             self._pace.hush(now + pause)
         else:
-            pause = LONGEST_PAUSE_S * min(card.failures + 1, 60)
+            pause = _longer(card)
             _log.error("Slack refuses the card %s:%s: %s", card.kind, card.subject, trouble)
         if self.trouble:
             _log.warning("%s", self.trouble)
-        again = datetime.fromtimestamp(now + pause, UTC)
-        await self._store.card_failed(card.id, again, is_known=is_known)
+        await self._put_off(card, pause)
+
+    async def _put_off(self, card: Card, pause: float) -> None:
+        await self._store.card_failed(card.id, datetime.fromtimestamp(self._clock() + pause, UTC))
 
     async def _without_channel(self, due: Due, trouble: ChannelGone) -> float:
         """Joins a public channel, or goes to the usual one; returns how long to wait when there is none."""
@@ -255,3 +269,8 @@ class Outbox:
         self.trouble = f"{words} Invite @o8 there, or set SLACK_CHANNEL." if is_usual else ""
         _log.warning("%s %s", words, "" if is_usual else f"They go to {self._channel}.")
         return CHANNEL_RETRY_S if is_usual else 0.0
+
+
+def _longer(card: Card) -> float:
+    """Seconds until a card that failed by itself is tried again: a minute more each time, an hour at most."""
+    return LONGEST_PAUSE_S * min(card.failures + 1, 60)

@@ -24,8 +24,8 @@ class QuietHours(NamedTuple):
         span, _, zone = text.partition(" ")
         start, _, end = span.partition("-")
         try:
-            return cls(time.fromisoformat(start), time.fromisoformat(end), ZoneInfo(zone or "UTC"))
-        except (ValueError, ZoneInfoNotFoundError) as wrong:
+            return cls(_time(start), _time(end), ZoneInfo(zone.strip() or "UTC"))
+        except (ValueError, ZoneInfoNotFoundError, OSError) as wrong:  # OSError: `Europe` is a folder
             raise SettingsError([f"SLACK_QUIET_HOURS = {text!r}: {wrong}; such as 22:00-07:00 Europe/Berlin"]) from None
 
     def ends(self, at: datetime) -> datetime | None:
@@ -37,4 +37,12 @@ class QuietHours(NamedTuple):
         if not is_in:
             return None
         day = local.date() + timedelta(days=1 if is_over_midnight and now >= self.start else 0)
-        return datetime.combine(day, self.end, self.zone).astimezone(UTC)
+        # In an hour that a day has twice, the end is in the same one of the two as `at`.
+        return datetime.combine(day, self.end.replace(fold=local.fold), self.zone).astimezone(UTC)
+
+
+def _time(text: str) -> time:
+    found = time.fromisoformat(text)
+    if found.tzinfo:
+        raise ValueError(f"{text} has a zone of its own")
+    return found

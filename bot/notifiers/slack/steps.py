@@ -6,9 +6,9 @@ from datetime import datetime
 
 from bot.models import Deployment, State
 from bot.notifiers.slack.blocks import Message, context, message, section
-from bot.notifiers.slack.text import code, escaped, plain
+from bot.notifiers.slack.text import code, escaped, in_code, named, plain
 
-LOG = 2500  # characters of a log that are shown; longer ones are a file
+LOG, STEPS = 2500, 2000  # characters of a log and of the steps that are shown; a longer log is a file
 _STAGES = (
     ("find", (State.RESOLVING,)), ("pull", (State.PULLING,)), ("start", (State.STARTING,)),
     ("check", (State.CHECKING,)), ("switch", (State.SWITCHING,)), ("watch", (State.DRAINING, State.WATCHING)),
@@ -30,17 +30,18 @@ def progress(deployment: Deployment) -> str:
 
 def steps_message(deployment: Deployment, *, is_short: bool = False) -> Message:
     """Each step with its seconds, and the last lines of a container that failed."""
-    title = f"Steps of {deployment.service} {deployment.release} (deployment {deployment.id})"
+    title = f"Steps of {named(deployment.service)} {named(deployment.release)} (deployment {deployment.id})"
     rows = [f"{step.state:<10} {_took(step.started_at, step.ended_at)}" for step in deployment.steps]
-    blocks = [section(f"{escaped(title)}\n{code(chr(10).join(rows) or 'none was begun')}")]
+    blocks = [section(f"{title}\n{code(chr(10).join(rows) or 'none was begun', STEPS)}")]
     if deployment.exit_code is not None:
         blocks.append(context(f"exit code {deployment.exit_code}"))
     log, file = deployment.log.strip("\n"), None
     if log and not is_short:
         blocks.append(section("The last lines of the container:"))
         blocks.append(section(code(log, LOG)))
-        file = (f"{deployment.service}-{deployment.id}.log", plain(log)) if len(log) > LOG else None
-    return message(escaped(f"{title}: {deployment.state}. {deployment.error}", 1000), blocks, file)
+        file = (f"{deployment.service}-{deployment.id}.log", plain(log)) if len(in_code(log)) > LOG else None
+    state = deployment.state.replace("_", " ")
+    return message(f"{title}: {state}. {escaped(deployment.error, 500)}".strip(), blocks, file)
 
 
 def _seconds(deployment: Deployment, state: State) -> float:

@@ -46,4 +46,5 @@ async def locks(talk: Talk) -> Reply:
             rows.append((service.name, by, names.when(found.until), found.reason))
     if not rows:
         return Reply("No service is locked.")
-    return Reply(f"{len(rows)} locked.", table=(("service", "by", "until", "why"), *rows))
+    words = "1 service is" if len(rows) == 1 else f"{len(rows)} services are"
+    return Reply(f"{words} locked.", table=(("service", "by", "until", "why"), *rows))
