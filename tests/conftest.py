@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from lab.engine import Place, ensure_engine, free_subnet
@@ -13,6 +14,11 @@ from lab.images import Image, busybox_image, remove_all
 from lab.registry import LabRegistry, open_registry
 
 _numbers = itertools.count(1)
+
+# The same values in each run, so that a change is what makes a test fail. `make explore` looks for new ones.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("O8_HYPOTHESIS", "steady"))
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,8 @@ class Desk:
             await self._allowed(asked, heard.actor)
         except O8Error as error:
             return refusal(error, asked)
+        except Exception:
+            return _fault()
         return asked
 
     async def write_down(self, heard: Heard) -> Ask | None:
@@ -152,9 +154,12 @@ class Desk:
         except O8Error as error:
             return refusal(error, asked)
         except Exception:
-            reference = secrets.token_hex(6)
-            _log.exception("A command failed, reference %s", reference)
-            return Reply(
-                f"Something unexpected went wrong inside o8. Its log has the details under the reference {reference}.",
-                is_refusal=True,
-            )
+            return _fault()
+
+
+def _fault() -> Reply:
+    """For the exception that is being handled: its text may hold anything, so it goes into the log alone."""
+    reference = secrets.token_hex(6)
+    _log.exception("A command failed, reference %s", reference)
+    words = f"Something unexpected went wrong inside o8. Its log has the details under the reference {reference}."
+    return Reply(words, is_refusal=True)

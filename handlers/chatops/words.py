@@ -117,7 +117,7 @@ def plain(text: str) -> str:
     """Links as what they show, quotes and dashes as keyboards have them, nothing that cannot be seen."""
     text = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
     text = _LINK.sub(lambda found: found[1] or found[2] or "", text).translate(_QUOTES)
-    text = re.sub(r"(?<!\S)[\u2014\u2013]", "--", text)  # phones make one dash of two
+    text = re.sub(r"(?<![^\s\"'])[\u2014\u2013]", "--", text)  # phones make one dash of two
     for entity, sign in _ENTITIES:
         text = text.replace(entity, sign)
     return f" {text.strip()} "
