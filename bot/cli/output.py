@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from rich.console import Console
-from rich.table import Table
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Record = dict[str, Any]  # a deployment as the API shows it
 # Control characters (C0 but for tab and newline, C1) and those that turn the direction of text around.
 _HARMFUL = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _ESCAPED = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HARMFUL}
@@ -23,8 +26,13 @@ class Output:
     def __init__(self, *, is_json: bool) -> None:
         self.is_json = is_json
         self.is_terminal = sys.stdout.isatty()
+
+    @cached_property
+    def console(self) -> Console:
+        from rich.console import Console  # late: `o8 serve` must not carry it about
+
         # Programs that read a pipe get whole lines, however long.
-        self.console = Console(markup=False, emoji=False, highlight=False, width=None if self.is_terminal else 10_000)
+        return Console(markup=False, emoji=False, highlight=False, width=None if self.is_terminal else 10_000)
 
     def show(self, answer: Any, in_words: Callable[[], None]) -> None:
         """`answer` as JSON when that was asked for, else whatever `in_words` prints."""
@@ -45,6 +53,8 @@ class Output:
 
     def table(self, heads: Sequence[str], rows: Iterable[Sequence[object]], *, nothing: str) -> None:
         """`nothing` is said when there are no rows."""
+        from rich.table import Table
+
         table = Table(*heads, box=None, pad_edge=False, header_style="bold")
         for row in rows:
             table.add_row(*(harmless(str(cell)).replace("\n", " ") for cell in row))

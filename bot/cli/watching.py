@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import Any
+from typing import Protocol
 
 import click
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from bot.cli.client import Unreachable
 from bot.cli.group import Exit, Session
-from bot.cli.output import Output, harmless, megabytes
+from bot.cli.output import Output, Record, harmless
 from bot.models import State
 
-Record = dict[str, Any]  # a deployment as the API shows it
 POLL_S = 0.2
 PATIENCE_S = 30.0  # o8 may be restarted meanwhile; its deployments go on
 _SERVES = {State.SUCCEEDED, State.UNCHANGED}
-_WENT_WRONG = {State.FAILED, State.ROLLED_BACK, State.NEEDS_ATTENTION}
+WENT_WRONG = frozenset({State.FAILED, State.ROLLED_BACK, State.NEEDS_ATTENTION})
 _NOT_RUN = {State.SUPERSEDED, State.CANCELLED, State.HELD}
 
 
@@ -29,7 +27,7 @@ def bring(session: Session, deployment: Record, until: str | None, answer: Recor
     """
     found = deployment if until == "asked" else _watch(session, deployment, until)
     session.output.show(found if answer is None else answer | {"deployment": found}, lambda: tell(session, found))
-    if State(found["state"]) in _WENT_WRONG | _NOT_RUN:
+    if State(found["state"]) in WENT_WRONG | _NOT_RUN:
         raise click.exceptions.Exit(Exit.FAILED)
 
 
@@ -39,7 +37,7 @@ def tell(session: Session, found: Record) -> None:
     name = f"{found['service']} {found['release']}"
     if state in _SERVES:
         say(f"{name} is live." if state is State.SUCCEEDED else f"{name} was live already; nothing to do.")
-    elif state in _WENT_WRONG | _NOT_RUN:
+    elif state in WENT_WRONG | _NOT_RUN:
         say(f"{name}: deployment {id} {state.replace('_', ' ')}. {found['error']} {found['next_step']}".rstrip())
         for line in found.get("log", "").splitlines():
             say(f"    {line}")
@@ -53,7 +51,7 @@ def _watch(session: Session, deployment: Record, until: str | None) -> Record:
     id = deployment["id"]
     try:
         is_for_eyes = session.output.is_terminal and not session.output.is_json
-        with closing(_Bars() if is_for_eyes else _Lines(session.output)) as view:
+        with closing(_bars() if is_for_eyes else _Lines(session.output)) as view:
             while True:
                 found = _ask(session, id)
                 view.show(found)
@@ -66,6 +64,12 @@ def _watch(session: Session, deployment: Record, until: str | None) -> Record:
         raise click.exceptions.Exit(Exit.INTERRUPTED) from None
 
 
+def _bars() -> _View:
+    from bot.cli.bars import Bars  # late, as all of rich: `o8 serve` must not carry it about
+
+    return Bars()
+
+
 def _ask(session: Session, id: int) -> Record:
     end = time.monotonic() + PATIENCE_S
     while True:
@@ -76,6 +80,14 @@ def _ask(session: Session, id: int) -> Record:
             if time.monotonic() > end:
                 raise
             time.sleep(POLL_S)
+
+
+class _View(Protocol):
+    """Shows a deployment as it goes."""
+
+    def show(self, found: Record) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class _Lines:
@@ -93,37 +105,3 @@ class _Lines:
 
     def close(self) -> None:
         pass
-
-
-class _Bars(_Lines):
-    """For terminals: one bar for each step, filled by bytes while the image is pulled."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            SpinnerColumn(finished_text="+"), TextColumn("{task.description}", markup=False), BarColumn(bar_width=30),
-            TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn(),
-        )  # fmt: skip
-        self._tasks: list[TaskID] = []
-        self._progress.start()
-
-    def show(self, found: Record) -> None:
-        for index, step in enumerate(found["steps"]):
-            if index == len(self._tasks):
-                self._tasks.append(self._progress.add_task(f"{step['state']:<10}", total=None, note=""))
-            task = self._tasks[index]
-            if step["ended_at"] and not self._progress.tasks[task].finished:
-                is_last = index == len(found["steps"]) - 1
-                note = found["state"] if is_last and State(found["state"]) in _WENT_WRONG else ""
-                self._progress.update(task, total=1, completed=1, note=note)
-            elif step["state"] == State.PULLING and not step["ended_at"]:
-                self._pull(task, found["progress"])
-
-    def _pull(self, task: TaskID, progress: dict[str, int] | None) -> None:
-        if progress and progress["bytes_known"]:
-            done, known = progress["bytes_done"], progress["bytes_known"]
-            # Never "finished" by bytes: layers are still unpacked then.
-            note = f"{megabytes(done)} of {megabytes(known)}"
-            self._progress.update(task, total=known, completed=min(done, known - 1), note=note)
-
-    def close(self) -> None:
-        self._progress.stop()
