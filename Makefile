@@ -5,9 +5,10 @@
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
 COVERED := --cov=bot --cov=handlers --cov-report=
+# Extras stay in the locks: pip looks for `coverage[toml]` apart from `coverage`, and would take a newer one without hashes.
 # The locks hold what the public index serves, whatever this machine's pip is told; no place goes into them.
 COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock" \
-	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-options
+	$(BIN)/pip-compile --quiet --generate-hashes --no-strip-extras --allow-unsafe --no-emit-options
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
