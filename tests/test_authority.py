@@ -20,6 +20,8 @@ from bot.store import Store
 from lab import docs
 from tests.store.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 A = Action
 ADA, ADA_AT_HOME, BOB, STRANGER = "slack:T1:UADA", "slack:T1:UHOME", "slack:T1:UBOB", "slack:T1:UNOBODY"
 WEB = "service:web"

@@ -12,6 +12,8 @@ from bot.permissions import Action
 from bot.store.packages import seen
 from tests.chatops.talking import ADA, BOB, CAROL, NOBODY, ROOT, STRANGER, TEAM, Talks, actor, cells, labels, whole
 
+pytestmark = pytest.mark.slow
+
 SHOP, CART = "ghcr.io/acme/shop", "ghcr.io/acme/cart"
 WRONG = "That code is wrong, used or too old."
 

@@ -12,6 +12,8 @@ from bot.models import State, Wanted
 from tests.cli.conftest import Run
 from tests.small_house import House
 
+pytestmark = pytest.mark.slow
+
 
 def write(house: House, **more: str) -> str:
     path = house.folder / "web.toml"

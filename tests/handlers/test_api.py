@@ -20,6 +20,8 @@ from handlers.api.routing import bound
 from lab.waiting import until
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 ACTOR = f"cli:{getpass.getuser()}"
 
 

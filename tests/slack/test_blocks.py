@@ -11,6 +11,8 @@ from handlers.slack.replies import table
 from lab.slack.limits import check_blocks
 from tests.slack.test_text import hostile
 
+pytestmark = pytest.mark.slow
+
 
 @given(hostile, hostile)
 def test_every_block_made_of_any_text_is_one_that_slack_takes(text: str, other: str) -> None:

@@ -33,6 +33,8 @@ from lab.slack import FakeSlack, screen
 from lab.waiting import until
 from tests.slack.conftest import settings_for
 
+pytestmark = pytest.mark.slow
+
 
 @asynccontextmanager
 async def telling(slack: FakeSlack, store: Store, folder: Path) -> AsyncIterator[SlackNotifier]:

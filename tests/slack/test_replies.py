@@ -16,6 +16,8 @@ from lab.slack import screen
 from lab.slack.limits import check_message
 from tests.slack.test_text import hostile, mrkdwn, pings
 
+pytestmark = pytest.mark.slow
+
 
 def problems(message: Message) -> list[str]:
     return check_message({"text": message.text, "blocks": message.blocks})
