@@ -82,3 +82,12 @@ class Ask(Model):
     place: Place
     state: Literal["asked", "running", "done"]
     created_at: datetime
+
+
+def lasting(start: datetime, end: datetime) -> str:
+    """How long, in the largest unit that fits: `12 s`, `3 min`, `2 h`, `4 d`."""
+    seconds = max(round((end - start).total_seconds()), 0)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if round(seconds / size, 1) >= 2:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds} s"

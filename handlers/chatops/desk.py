@@ -62,8 +62,9 @@ class Desk:
         try:
             if ask and not await self._store.begin_ask(ask.id):
                 return Reply("This is being done already.")
-        except StoreUnavailable as trouble:
-            return refusal(trouble)
+        except StoreUnavailable as trouble:  # it stays written down: `left_behind` finds it
+            later = "o8 does it if it is started again within 5 minutes. Look at `/o8 status` before you ask again."
+            return Reply(f"{trouble.message} It is not done now; {later}", is_refusal=True)
         reply = await self._run(heard)
         if ask:
             await self._cross_off(ask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from bot.authority import Authority
+from bot.chat import lasting
 from bot.errors import Forbidden
 
 
@@ -34,9 +35,5 @@ def when(at: datetime) -> str:
 
 
 def ago(at: datetime) -> str:
-    """How long ago: `5 min`, in the largest unit that fits."""
-    seconds = (datetime.now(UTC) - at).total_seconds()
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
+    """How long ago: `5 min`."""
+    return lasting(at, datetime.now(UTC))

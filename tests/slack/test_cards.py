@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.chat import CardKind
+from bot.chat import CardKind, lasting
 from bot.configuration import read
 from bot.models import AFTER_SWITCH, CANCELLABLE, Deployment, Hold, Kind, Service, State, Step, Wanted
 from bot.notifiers.slack.blocks import Message
-from bot.notifiers.slack.cards import Facts, Rendered, ago, deployment_card, render
+from bot.notifiers.slack.cards import Facts, Rendered, deployment_card, render
 from bot.notifiers.slack.steps import progress, steps_message
 from bot.permissions import Action
 from bot.store import Store, packages
@@ -220,7 +220,7 @@ def test_time_is_counted_from_the_push_but_not_while_somebody_thinks() -> None:
     [(-1, "0 s"), (0, "0 s"), (90, "90 s"), (119.9, "2 min"), (150, "2 min"), (7199, "2 h"), (172_800, "2 d")],
 )
 def test_a_span_is_said_in_the_largest_unit_that_fits(seconds: float, words: str) -> None:
-    assert ago(NOW, NOW + timedelta(seconds=seconds)) == words
+    assert lasting(NOW, NOW + timedelta(seconds=seconds)) == words
 
 
 def test_the_commit_is_a_link_to_what_changed() -> None:

@@ -1,4 +1,4 @@
-"""The traps of Slack and its libraries, each a test: shared experience in shared/design is kept here as facts."""
+"""The traps of Slack and its libraries, each a test."""
 
 from __future__ import annotations
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from bot.accounts import AccessRequest
-from bot.chat import Card, CardKind, Package
+from bot.chat import Card, CardKind, Package, lasting
 from bot.errors import NotFound
 from bot.models import AFTER_SWITCH, Deployment, Kind, Service, State
 from bot.notifiers.slack.blocks import Choice, Message, Style, actions, buttons, context, message, section
@@ -115,15 +114,6 @@ def person(actor: str) -> str:
     return words.get(kind) or named(f"{name} on the server" if kind == "cli" else name or actor, 100)
 
 
-def ago(start: datetime, end: datetime) -> str:
-    """How long, in words: `12 s`, `3 min`, `2 h`, `4 d`."""
-    seconds = max(round((end - start).total_seconds()), 0)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if round(seconds / size, 1) >= 2:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds} s"
-
-
 def _choices(facts: Facts) -> Sequence[Choice]:
     deployment, service = facts.deployment, facts.service
     name, id, state = deployment.service, deployment.id, deployment.state
@@ -208,7 +198,7 @@ def _how_long(deployment: Deployment) -> str:
         return ""
     # The time until somebody approved is not o8's.
     begin = deployment.started_at if deployment.approved_by else deployment.created_at
-    return f"{'live' if deployment.switched_at else 'ended'} after {ago(begin, end)}"
+    return f"{'live' if deployment.switched_at else 'ended'} after {lasting(begin, end)}"
 
 
 def _request(request: AccessRequest) -> Rendered:
