@@ -132,7 +132,7 @@ class EngineContract:
         self, engine: Engine, image: Image, service_name: str
     ) -> None:
         await engine.start(workload(image, service_name, script="trap '' TERM; while :; do sleep 0.1; done"))
-        await asyncio.wait_for(engine.stop(service_name, "a", 1), 8)
+        await asyncio.wait_for(engine.stop(service_name, "a", 1), 20)
         assert (await only(engine, service_name)).exit_code == 137
 
     async def test_clearing_removes_running_replicas_and_only_of_that_slot(
@@ -253,7 +253,7 @@ class EngineContract:
         await asyncio.sleep(0.2)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(reading, 2)
+            await asyncio.wait_for(reading, 20)
 
     async def test_the_log_of_nobody_is_not_found(self, engine: Engine) -> None:
         with pytest.raises(NotFound):
@@ -265,10 +265,10 @@ class EngineContract:
         async with aclosing(engine.changes()) as changes:  # type: ignore[type-var]
             assert await anext(changes) == ("", "connected")
             await engine.start(workload(image, service_name, script="exit 3"))
-            assert await asyncio.wait_for(anext(changes), 5) == (service_name, "start")
-            assert await asyncio.wait_for(anext(changes), 5) == (service_name, "die")
+            assert await asyncio.wait_for(anext(changes), 20) == (service_name, "start")
+            assert await asyncio.wait_for(anext(changes), 20) == (service_name, "die")
             await engine.clear(service_name, "a")
-            assert await asyncio.wait_for(anext(changes), 5) == (service_name, "destroy")
+            assert await asyncio.wait_for(anext(changes), 20) == (service_name, "destroy")
 
     async def test_facts_describe_the_engine(self, engine: Engine) -> None:
         facts = await engine.facts()

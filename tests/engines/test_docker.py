@@ -236,7 +236,7 @@ async def test_too_many_readers_are_refused_and_block_nobody_else(
     waiting = [asyncio.ensure_future(anext(reader)) for reader in readers]  # each holds a thread
     with pytest.raises(EngineError, match="being read already"):
         await read()
-    await asyncio.wait_for(engine.stop(service_name, "a", 5), 8)
+    await asyncio.wait_for(engine.stop(service_name, "a", 5), 30)
     assert {type(r) for r in await asyncio.gather(*waiting, return_exceptions=True)} == {StopAsyncIteration}
     await engine.resume(service_name, "a")
     await (await read()).aclose()

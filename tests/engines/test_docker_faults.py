@@ -19,7 +19,8 @@ from lab.waiting import until
 from tests.engines.contract import LOOP, only, workload
 
 pytestmark = pytest.mark.parts
-PATIENCE_S = 1.0
+PATIENCE_S = 5.0  # a busy machine takes more than one to start a container
+END_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ async def test_a_frozen_daemon_is_unavailable_in_time_and_heals(
         # More calls than threads: those that wait for a thread must end in time, too.
         results = await asyncio.gather(*(engine.observe() for _ in range(20)), return_exceptions=True)
         assert {type(result) for result in results} == {EngineUnavailable}
-        assert time.monotonic() - began < PATIENCE_S + 1
+        assert time.monotonic() - began < 2 * PATIENCE_S
     finally:
         daemon.thaw()
 
@@ -81,7 +82,7 @@ async def test_a_daemon_killed_in_the_middle_of_a_call_is_unavailable(
     assert not stopping.done()
     daemon.kill()
     with pytest.raises(EngineUnavailable):
-        await asyncio.wait_for(stopping, 5)
+        await asyncio.wait_for(stopping, END_S)
     with pytest.raises(EngineUnavailable):
         await engine.observe()
     daemon.start()
@@ -100,9 +101,9 @@ async def test_changes_go_on_when_the_daemon_was_killed_and_started(
         await asyncio.sleep(0.5)
         assert not waiting.done()  # nothing is told while there is no daemon
         daemon.start()
-        assert await asyncio.wait_for(waiting, 10) == ("", "connected")
+        assert await asyncio.wait_for(waiting, END_S) == ("", "connected")
         await engine.start(workload(image, service_name))
-        assert await asyncio.wait_for(anext(changes), 5) == (service_name, "start")
+        assert await asyncio.wait_for(anext(changes), END_S) == (service_name, "start")
 
 
 async def test_a_followed_log_says_that_the_daemon_died(
@@ -114,5 +115,5 @@ async def test_a_followed_log_says_that_the_daemon_died(
     assert await anext(lines) == b"ready"
     daemon.kill()
     with pytest.raises(EngineUnavailable):
-        await asyncio.wait_for(anext(lines), 5)
+        await asyncio.wait_for(anext(lines), END_S)
     daemon.start()
