@@ -1,0 +1,117 @@
+"""What people log in with: password hashes, API tokens and sessions. Secrets are here as hashes only."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlite_utils import Database
+
+from bot.accounts import Session, Token
+from bot.errors import NotFound
+from bot.permissions import Grant
+from bot.store.connection import Connection, change, now, question, rows
+from bot.store.people import find_user
+
+SESSION_DAYS, SESSION_IDLE = 30, timedelta(days=7)
+
+
+class Logins(Connection):
+    @question
+    def password_hash(self, db: Database, username: str) -> str | None:
+        """None for a user without a password, and for one who does not exist or is not active."""
+        query = "SELECT hash FROM passwords JOIN users USING (username) WHERE username = ? AND is_active"
+        found = rows(db, query, [username])
+        return str(found[0]["hash"]) if found else None
+
+    @change
+    def set_password_hash(self, db: Database, username: str, hash: str, *, ends_sessions: bool = True) -> None:
+        """Replaces the password; whoever is logged in with the old one is logged out."""
+        find_user(db, username)
+        db.execute("INSERT OR REPLACE INTO passwords VALUES (?, ?, ?)", [username, hash, now()])
+        if ends_sessions:
+            db.execute("DELETE FROM sessions WHERE username = ?", [username])
+
+    @change
+    def add_token(self, db: Database, username: str, name: str, grants: tuple[Grant, ...],
+                  expires_at: datetime | None) -> tuple[Token, str]:  # fmt: skip
+        """A new token of `username` and its secret `o8_...`, which is shown once; `grants` narrow what it may."""
+        secret = f"o8_{secrets.token_urlsafe(32)}"
+        id = db.execute(
+            "INSERT INTO tokens (username, name, hash, grants, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+            [username, name, _hash(secret), _json(grants), now(), expires_at and expires_at.isoformat()],
+        ).lastrowid
+        return _token(rows(db, "SELECT * FROM tokens WHERE id = ?", [id])[0]), secret
+
+    @question
+    def token_of(self, db: Database, secret: str) -> Token | None:
+        """The valid token with this secret."""
+        found = rows(db, "SELECT * FROM tokens WHERE hash = ?", [_hash(secret)])
+        token = _token(found[0]) if found else None
+        return token if token and (token.expires_at is None or token.expires_at > datetime.now(UTC)) else None
+
+    @question
+    def token(self, db: Database, id: int) -> Token:
+        found = rows(db, "SELECT * FROM tokens WHERE id = ?", [id])
+        if not found:
+            raise NotFound(f"There is no token {id}.", "`o8 token list` shows them.")
+        return _token(found[0])
+
+    @question
+    def tokens(self, db: Database, username: str = "") -> tuple[Token, ...]:
+        """Those of a user, or all."""
+        query = "SELECT * FROM tokens WHERE ? IN ('', username) ORDER BY id"
+        return tuple(_token(row) for row in rows(db, query, [username]))
+
+    @change
+    def remove_token(self, db: Database, id: int) -> None:
+        if not db.execute("DELETE FROM tokens WHERE id = ?", [id]).rowcount:
+            raise NotFound(f"There is no token {id}.", "`o8 token list` shows them.")
+
+    @change
+    def open_session(self, db: Database, username: str, agent: str) -> tuple[Session, str]:
+        """A new session and the secret for its cookie; sessions that are over are forgotten."""
+        db.execute("DELETE FROM sessions WHERE expires_at < ?", [now()])
+        secret, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        until = datetime.now(UTC) + timedelta(days=SESSION_DAYS)
+        db.execute(
+            "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [_hash(secret), username, csrf, agent[:200], now(), now(), until.isoformat(timespec="milliseconds")],
+        )
+        return _session(rows(db, "SELECT * FROM sessions WHERE hash = ?", [_hash(secret)])[0]), secret
+
+    @question
+    def session_of(self, db: Database, secret: str) -> Session | None:
+        """The session with this secret while it lasts."""
+        found = rows(db, "SELECT * FROM sessions WHERE hash = ?", [_hash(secret)])
+        session = _session(found[0]) if found else None
+        at = datetime.now(UTC)
+        return session if session and session.expires_at > at and session.seen_at + SESSION_IDLE > at else None
+
+    @change
+    def touch_session(self, db: Database, id: str) -> None:
+        db.execute("UPDATE sessions SET seen_at = ? WHERE hash = ?", [now(), id])
+
+    @change
+    def close_session(self, db: Database, id: str) -> None:
+        db.execute("DELETE FROM sessions WHERE hash = ?", [id])
+
+
+def _hash(secret: str) -> str:
+    """Of 256 random bits, so a plain hash is enough."""
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+
+
+def _json(grants: tuple[Grant, ...]) -> str:
+    return orjson.dumps([{"scope": g.scope, "action": g.action} for g in grants]).decode()
+
+
+def _token(row: dict[str, Any]) -> Token:
+    return Token.model_validate(row | {"grants": orjson.loads(row["grants"])})
+
+
+def _session(row: dict[str, Any]) -> Session:
+    return Session.model_validate(row | {"id": row["hash"]})
