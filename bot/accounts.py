@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from bot.models import Model
 from bot.permissions import Action, Grant
 
@@ -12,11 +14,36 @@ from bot.permissions import Action, Grant
 class User(Model):
     """Somebody with rights. `slack` holds `team:user` of their Slack accounts."""
 
+    id: int = Field(0, description="a number for programs that want one")
     username: str
     is_active: bool = True
     created_at: datetime
     grants: tuple[Grant, ...] = ()
     slack: tuple[str, ...] = ()
+    has_password: bool = Field(False, description="may log in over HTTP")
+
+
+class Token(Model):
+    """Lets a program act for `username`, with the rights of `grants` of those they have; None: with all of them."""
+
+    id: int
+    username: str
+    name: str
+    grants: tuple[Grant, ...] | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class Session(Model):
+    """One browser that is logged in. `id` is the hash of the secret in its cookie."""
+
+    id: str
+    username: str
+    csrf: str
+    agent: str = ""
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
 
 
 class Code(Model):

@@ -22,9 +22,14 @@ from bot.engines.docker import DockerEngine
 from bot.errors import O8Error, StoreUnavailable
 from bot.follower import Follower
 from bot.health import Prober
+from bot.images import Images
 from bot.inbox import Inbox
+from bot.logins import Logins
+from bot.logs import Logs
 from bot.nginx import Nginx
+from bot.observer import Observer
 from bot.operations import Operations
+from bot.passwords import Passwords
 from bot.reconciler import Reconciler
 from bot.registry import Registry
 from bot.resolver import Resolver
@@ -34,7 +39,7 @@ from bot.store import Store
 from bot.traffic import Traffic
 from bot.vault import Vault, key_in
 from bot.worker import Worker
-from handlers import api, errors, github, health
+from handlers import application
 
 RESTART_S = 5.0
 FINISH_S = 10.0  # for a change of nginx that is under way when o8 is to end
@@ -74,6 +79,8 @@ class App:
         try:
             await app._open_chat(settings)
             await app._listen(settings)
+            if password := await app.services.logins.first_password():
+                _log.warning("The password of %s is %s; it is told this once", settings.auth_username, password)
         except BaseException:
             await app.close()
             raise
@@ -82,7 +89,7 @@ class App:
 
     @classmethod
     def _join(cls, settings: Settings, store: Store, checkpoint: Checkpoint) -> Self:
-        session, authority = aiohttp.ClientSession(), Authority(store)
+        session, authority = aiohttp.ClientSession(), Authority(store, settings.auth_username)
         vault = Vault(settings.o8_secret_key.get_secret_value() or key_in(settings.o8_data_dir))
         credentials = Credentials(settings.docker_server_address, settings.docker_username, settings.registry_password)
         engine = DockerEngine(
@@ -96,10 +103,12 @@ class App:
         deployer = Deployer(store, Resolver(registry), candidates, traffic, checkpoint)
         worker = Worker(store, deployer, vault, authority, settings.o8_places)
         follower = Follower(store, registry, worker, settings.poll_interval)
+        logins = Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value())
         services = Services(
-            settings=settings, store=store, authority=authority, worker=worker, follower=follower,
-            operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
-            inbox=Inbox(store, worker, follower),
+            settings=settings, store=store, vault=vault, authority=authority, logins=logins, worker=worker,
+            follower=follower, operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
+            logs=Logs(store, engine, vault), images=Images(store, registry, engine, credentials),
+            observer=Observer(engine), inbox=Inbox(store, worker, follower),
             doctor=Doctor(settings, store, engine, nginx, registry, slack),
         )  # fmt: skip
         return cls(services, engine, nginx, Reconciler(store, engine, nginx, traffic, worker), slack, session)
@@ -111,6 +120,7 @@ class App:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._chat:
             await self._chat.close()
+        await self.services.logs.close()
         await self.services.worker.stop()
         for runner in self._runners:
             await runner.cleanup()
@@ -118,6 +128,7 @@ class App:
         with suppress(TimeoutError):
             await asyncio.wait_for(self.nginx.finish(), FINISH_S)
         await self.engine.close()
+        self.services.logins.close()
         await self._session.close()
         await self.services.store.close()
 
@@ -141,24 +152,19 @@ class App:
 
     async def _listen(self, settings: Settings) -> None:
         """Webhooks and health over TCP; everything over the Unix socket, whose mode makes its callers admins."""
-        public = web.Application(middlewares=[errors.middleware])
-        public.add_routes([*github.routes(self.services), *health.routes(self.services)])
-        if self._chat:
-            public.add_routes(self._chat.routes())
+        public = application.public(self.services, self._chat.routes() if self._chat else ())
         await web.TCPSite(await self._runner(public), settings.bind, settings.port, backlog=BACKLOG).start()
-        private = web.Application(middlewares=[errors.middleware])
-        private.add_routes([*api.routes(self.services), *health.routes(self.services)])
         settings.socket.unlink(missing_ok=True)  # the lock on the database says that nobody else uses it
-        runner = await self._runner(private)
+        runner = await self._runner(application.private(self.services))
         mask = os.umask(0o177)
         try:
             await web.UnixSite(runner, str(settings.socket)).start()
         finally:
             os.umask(mask)
 
-    async def _runner(self, application: web.Application) -> web.AppRunner:
+    async def _runner(self, server: web.Application) -> web.AppRunner:
         # Bodies stay as they came: a signature is over raw bytes, and nobody may make o8 inflate.
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=5.0, auto_decompress=False)
+        runner = web.AppRunner(server, access_log=None, shutdown_timeout=5.0, auto_decompress=False)
         await runner.setup()
         self._runners.append(runner)
         return runner
@@ -168,7 +174,7 @@ class App:
         await _until_it_works("nginx", self.nginx.start)
         await _until_it_works("Docker", self.engine.facts)
         await self.services.worker.start()
-        for work in (self._reconciler.run, self.services.follower.run):
+        for work in (self._reconciler.run, self.services.follower.run, self.services.observer.run):
             self._tasks.append(asyncio.create_task(_endlessly(work)))
 
 

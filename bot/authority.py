@@ -15,10 +15,11 @@ from bot.errors import Forbidden, NotFound
 from bot.models import Kind
 from bot.permissions import GLOBAL, Action, Grant, Person, scope_of, service_of
 from bot.store import Store
-from bot.store.deployments import no_deployment
+from bot.store.history import no_deployment
 from bot.store.services import no_service
 
 # Who may open o8's socket is an admin of the machine; what o8 does by itself asks nobody.
+_EVERYTHING = (Grant(scope=GLOBAL, action=Action.ADMIN),)
 _ADMINS_BY_NATURE = ("cli", "delivery", "poller", "reconciler", "o8")
 CODE_LASTS = timedelta(minutes=30)
 CODE_TRIES = 5
@@ -30,14 +31,22 @@ _RUN_WITH = {
 
 
 class Authority:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, admin: str = "") -> None:
+        """`admin`: the name of a global admin who lives in no table (`AUTH_USERNAME`)."""
         self._store = store
+        self.admin = admin
 
     async def who(self, actor: str) -> Person:
         """The person behind an actor such as `slack:T1:U1`; raises `Forbidden` without an action for a stranger."""
         kind, _, name = actor.partition(":")
         if kind in _ADMINS_BY_NATURE:
-            return Person(actor=actor, username=actor, grants=(Grant(scope=GLOBAL, action=Action.ADMIN),))
+            return Person(actor=actor, username=actor, grants=_EVERYTHING)
+        if kind == "token":
+            token = await self._store.valid_token(int(name)) if name.isdecimal() else None
+            owner = await self.who(f"user:{token.username if token else ''}")
+            return owner.model_copy(update={"actor": actor, "limits": token.grants if token else ()})
+        if kind == "user" and name and name == self.admin:
+            return Person(actor=actor, username=name, grants=_EVERYTHING)
         user = await self._user(kind, name)
         if user is None:
             raise Forbidden(
@@ -91,12 +100,16 @@ class Authority:
         if actor == other:
             return True
         one, two = await self._owner(actor), await self._owner(other)
-        return one is not None and two is not None and one.username == two.username
+        return bool(one) and one == two
 
     async def granters(self, scope: str) -> tuple[str, ...]:
         """Usernames of those who can give rights in `scope` and have an account to do it with."""
         users = await self._store.users()
-        people = (Person(actor="", username=u.username, grants=u.grants) for u in users if u.is_active and u.slack)
+        people = (
+            Person(actor="", username=u.username, grants=u.grants)
+            for u in users
+            if u.is_active and (u.slack or u.has_password)
+        )
         return tuple(person.username for person in people if person.may(Action.ADMIN, service_of(scope)))
 
     async def seen_by(self, person: Person) -> tuple[str, ...]:
@@ -136,13 +149,21 @@ class Authority:
             raise no_service(service, has_any=bool(seen), close=difflib.get_close_matches(service, seen, n=2))
 
     async def _user(self, kind: str, name: str) -> User | None:
+        if kind == "user":
+            return await self._store.active_user(name)
         team, _, slack_user = name.partition(":")
         return await self._store.user_of_slack(team, slack_user) if kind == "slack" else None
 
-    async def _owner(self, actor: str) -> User | None:
+    async def _owner(self, actor: str) -> str:
+        """The username behind an account, also of one that is deactivated; empty for the machine's own."""
         kind, _, name = actor.partition(":")
+        if kind == "user":
+            return name
+        if kind == "token":
+            return next((t.username for t in await self._store.tokens() if str(t.id) == name), "")
         team, _, slack_user = name.partition(":")
-        return await self._store.owner_of_slack(team, slack_user) if kind == "slack" else None
+        owner = await self._store.owner_of_slack(team, slack_user) if kind == "slack" else None
+        return owner.username if owner else ""
 
 
 def _hash(code: str) -> str:

@@ -7,6 +7,8 @@
     ├── Conflict             makes sense, but not now: nothing to cancel            (409)
     │   └── Locked               somebody has locked the service; names it
     ├── Forbidden            the one who asks has no right to it                     (403)
+    ├── LoginRefused         name, password, token or session is wrong              (401)
+    ├── TooManyTries         wrong passwords, again and again                       (429)
     ├── StoreUnavailable     SQLite is busy, full or damaged                        (503)
     ├── RegistryError        the registry's answer ends the attempt
     │   ├── WrongCredentials     name or password refused
@@ -100,6 +102,23 @@ class Forbidden(O8Error):
         self.action = action
         self.scope = scope
         self.granters = tuple(granters)
+
+
+class LoginRefused(O8Error):
+    """Says no more than that: whether a name exists stays secret."""
+
+    code = "login_refused"
+
+
+class TooManyTries(O8Error):
+    """`retry_after` in seconds."""
+
+    code = "too_many_tries"
+    is_transient = True
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("There were too many wrong logins.", f"Wait {retry_after:.0f} seconds, then try again.")
+        self.retry_after = retry_after
 
 
 class StoreUnavailable(O8Error):

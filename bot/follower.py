@@ -56,12 +56,13 @@ class Follower:
         """Wants the newest tag of `name` if policy says so; returns what came of it as a sentence."""
         service = await self._store.service(name)
         follow, image = service.configuration.follow, service.configuration.image
-        if follow.auto_deploy == "off":
-            return "auto_deploy is off"
         tag = await self._newest(service)
         if not tag:
             return f"{image} has no tag that policy {follow.policy!r} follows"
         digest = (await self._registry.resolve(image, tag)).digest
+        await self._store.found_newest(name, tag, digest)
+        if follow.auto_deploy == "off":
+            return "auto_deploy is off"
         if why := await why_not(self._store, service, tag, digest):
             return why
         deployment = await self._worker.want(wish(service, tag, digest, actor, delivery, commit))

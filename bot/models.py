@@ -167,6 +167,7 @@ class Deployment(Model):
     log: str = Field("", description="last lines of the failed candidate")
     exit_code: int | None = None
     steps: tuple[Step, ...] = ()
+    revision: int = Field(0, description="grows over all deployments with each change: who has seen it asks for more")
 
     @property
     def identity(self) -> tuple[str, str, str, int]:
@@ -177,6 +178,10 @@ class Deployment(Model):
     def release(self) -> str:
         """What people call it: the tag, or the short digest where no tag is known."""
         return self.tag or self.digest.removeprefix("sha256:")[:12] or f"#{self.id}"
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state.is_ending
 
 
 class Wanted(Model):

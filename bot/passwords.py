@@ -31,6 +31,10 @@ class Passwords:
         """Raises `InvalidInput` for one that is too short or too long."""
         if not SHORTEST <= len(password) <= LONGEST:
             raise InvalidInput(f"A password has {SHORTEST} to {LONGEST} characters.", "A sentence is a good one.")
+        return await self.rehash(password)
+
+    async def rehash(self, password: str) -> str:
+        """Of a password that is in use already, however long it is."""
         return await self._run(_hasher.hash, password)
 
     async def verify(self, hash: str | None, password: str) -> bool:

@@ -88,18 +88,26 @@ class Grant(BaseModel):
 
 
 class Person(BaseModel):
-    """Somebody who asks, with the rights of this moment. `actor` is how history names them, such as `slack:T1:U1`."""
+    """Somebody who asks, with the rights of this moment. `actor` is how history names them, such as `slack:T1:U1`.
+
+    `limits`: what a token may of all that its owner may; None: no limits.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     actor: str
     username: str
     grants: tuple[Grant, ...] = ()
+    limits: tuple[Grant, ...] | None = None
 
     def may(self, action: Action, service: str = "") -> bool:
         """Whether they may do `action` to `service`; without one, in the scope `global`."""
-        now = datetime.now(UTC)
-        return any(grant.is_valid(now) and grant.gives(action, scope_of(service)) for grant in self.grants)
+        now, scope = datetime.now(UTC), scope_of(service)
+        return all(
+            any(grant.is_valid(now) and grant.gives(action, scope) for grant in grants)
+            for grants in (self.grants, self.limits)
+            if grants is not None
+        )
 
     def may_grant(self, action: Action, scope: str, until: datetime | None) -> bool:
         """Only an admin of a scope gives rights in it, and nobody gives what they do not hold, or for longer.
@@ -107,6 +115,8 @@ class Person(BaseModel):
         `until` None: for ever.
         """
         now = datetime.now(UTC)
+        if not self.may(Action.ADMIN, service_of(scope)):
+            return False
         held = [g for g in self.grants if g.is_valid(now) and g.gives(Action.ADMIN, scope) and g.gives(action, scope)]
         return any(grant.expires_at is None or (until is not None and until <= grant.expires_at) for grant in held)
 

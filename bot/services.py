@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from bot.authority import Authority
 from bot.doctor import Doctor
 from bot.follower import Follower
+from bot.images import Images
 from bot.inbox import Inbox
+from bot.logins import Logins
+from bot.logs import Logs
+from bot.observer import Observer
 from bot.operations import Operations
 from bot.settings import Settings
 from bot.store import Store
+from bot.vault import Vault
 from bot.worker import Worker
 
 
@@ -18,9 +23,14 @@ from bot.worker import Worker
 class Services:
     settings: Settings
     store: Store
+    vault: Vault
     authority: Authority
+    logins: Logins
     worker: Worker
     operations: Operations
+    logs: Logs
+    images: Images
+    observer: Observer
     inbox: Inbox
     follower: Follower
     doctor: Doctor

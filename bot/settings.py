@@ -7,6 +7,7 @@ Any of the `SECRETS` may be given as `NAME_FILE` instead, a path to a file that 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -38,6 +39,7 @@ SECRETS = (
     "O8_SECRET_KEY",
 )
 _EMPTY = SecretStr("")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
 class Settings(BaseModel):
@@ -45,7 +47,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    port: Port = Field(8080, description="TCP port of o8 itself: webhooks, later API and dashboard")
+    port: Port = Field(8080, description="TCP port of o8 itself: webhooks, API, dashboard")
     bind: Annotated[str, matching(r"^[0-9a-f.:]+$", "an IP address such as 127.0.0.1")] = Field(
         "127.0.0.1", description="address o8 listens on; nginx stands in front"
     )
@@ -92,9 +94,15 @@ class Settings(BaseModel):
     )
     o8_places: int = Field(2, ge=1, le=32, description="deployments at the same time, counted up to the switch")
 
-    auth_username: str = Field("", description="global admin of the REST API (with logins)")
-    auth_password: SecretStr = Field(_EMPTY, description="password of that admin (with logins)")
-    allowed_origins: str = Field("", description="comma-separated origins that may call the REST API (with logins)")
+    auth_username: Annotated[
+        str, matching(r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$", "lower-case letters, digits and . _ -", to_lower=True)
+    ] = Field("admin", description="global admin of API and dashboard, who is in no table")
+    auth_password: SecretStr = Field(
+        _EMPTY, description="password of that admin; without it one is made at the first start, and logged once"
+    )
+    allowed_origins: str = Field(
+        "", description="comma-separated origins whose pages may call the API, such as `https://ops.example.org`"
+    )
     slack_bot_token: SecretStr = Field(_EMPTY, description="Slack bot token `xoxb-...`")
     slack_signing_secret: SecretStr = Field(_EMPTY, description="Slack signing secret")
     slack_app_token: SecretStr = Field(_EMPTY, description="Slack app token `xapp-...`: Socket Mode")
@@ -129,6 +137,18 @@ class Settings(BaseModel):
         if self.docker_password.get_secret_value() and not self.docker_username:
             raise ValueError("DOCKER_PASSWORD is set, so DOCKER_USERNAME is needed too")
         return self
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins_are_origins(cls, value: str) -> str:
+        wrong = [part for part in _split(value) if not _ORIGIN.fullmatch(part)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r:.80} is no origin; expected such as https://ops.example.org, without a path")
+        return value
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return tuple(_split(self.allowed_origins))
 
     @property
     def webhook_secrets(self) -> tuple[bytes, ...]:

@@ -79,6 +79,15 @@ class Worker:
             run.cancelled.set()
         return await self._store.deployment(id)
 
+    async def outcome(self, id: int) -> Deployment:
+        """Deployment `id` once it serves, has ended or waits for a person's approval."""
+        while True:
+            seen = await self._store.committed()
+            found = await self._store.deployment(id)
+            if found.has_ended or found.switched_at or found.state is State.WAITING:
+                return found
+            await self._store.committed(seen)
+
     def running(self, service: str) -> Run | None:
         """The deployment at work for `service`, for people who watch it."""
         return self._runs.get(service)

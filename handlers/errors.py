@@ -21,16 +21,20 @@ from bot.errors import (
     EngineUnavailable,
     Forbidden,
     InvalidInput,
+    LoginRefused,
     NotFound,
     O8Error,
     RegistryError,
     RegistryUnavailable,
     StoreUnavailable,
+    TooManyTries,
 )
 
 STATUS: dict[type[O8Error], HTTPStatus] = {
     InvalidInput: HTTPStatus.BAD_REQUEST,
     Forbidden: HTTPStatus.FORBIDDEN,
+    LoginRefused: HTTPStatus.UNAUTHORIZED,
+    TooManyTries: HTTPStatus.TOO_MANY_REQUESTS,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -65,7 +69,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         if request.writer.output_size:
             raise  # half an answer is out already: aiohttp logs it and cuts the connection
         if isinstance(error, web.HTTPException):
-            return _of_aiohttp(error)
+            return _of_aiohttp(request, error)
         return _of_o8(request, error) if isinstance(error, O8Error) else _unexpected(request, error)
 
 
@@ -74,18 +78,20 @@ def _of_o8(request: web.Request, error: O8Error) -> web.Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning("%s %s: %s", request.method, request.rel_url.raw_path, error)
     headers = {}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE and error.is_transient:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS) and error.is_transient:
         headers["Retry-After"] = str(math.ceil(getattr(error, "retry_after", 0) or RETRY_AFTER_S))
     suggestions = error.suggestions if isinstance(error, NotFound) else ()
-    return _problem(status, error.code, error.message, error.next_step, headers=headers, suggestions=list(suggestions))
+    return _problem(
+        request, status, error.code, error.message, error.next_step, headers=headers, suggestions=list(suggestions)
+    )
 
 
-def _of_aiohttp(error: web.HTTPException) -> web.Response:
+def _of_aiohttp(request: web.Request, error: web.HTTPException) -> web.Response:
     if error.status < HTTPStatus.BAD_REQUEST:
         raise error
     status = HTTPStatus(error.status)
     headers = {name: value for name, value in error.headers.items() if not name.startswith("Content-")}
-    return _problem(status, status.name.lower(), f"{status.description or status.phrase}.", headers=headers)
+    return _problem(request, status, status.name.lower(), f"{status.description or status.phrase}.", headers=headers)
 
 
 def _unexpected(request: web.Request, error: Exception) -> web.Response:
@@ -93,7 +99,7 @@ def _unexpected(request: web.Request, error: Exception) -> web.Response:
     reference = secrets.token_hex(6)
     _log.error("%s %s failed, reference %s", request.method, request.rel_url.raw_path, reference, exc_info=error)
     return _problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something unexpected went wrong inside o8.",
+        request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something unexpected went wrong inside o8.",
         f"o8's log has the details under the reference {reference}.", reference=reference,
     )  # fmt: skip
 
@@ -104,13 +110,18 @@ def _status(error: O8Error) -> HTTPStatus:
 
 # https://www.rfc-editor.org/rfc/rfc9457 (without "type" it is about:blank, and the title that of the status)
 def _problem(
-    status: HTTPStatus, code: str, detail: str, next_step: str = "",
+    request: web.Request, status: HTTPStatus, code: str, detail: str, next_step: str = "",
     *, headers: Mapping[str, str] | None = None, suggestions: list[str] | None = None, **more: str,
 ) -> web.Response:  # fmt: skip
+    is_original = getattr(request.match_info.handler, "style", "") == "original"
+    found = dict(headers or {})
+    if status is HTTPStatus.UNAUTHORIZED:  # Basic makes browsers ask for a password by themselves
+        found.setdefault("WWW-Authenticate", f'{"Basic" if is_original else "Bearer"} realm="Orchestr8"')
+    if is_original:
+        body: dict[str, object] = {"error": f"{detail} {next_step}".strip(), "code": code}
+        return web.Response(status=status, body=orjson.dumps(body), headers=found, content_type="application/json")
     body = {
         "title": status.phrase, "status": status, "detail": detail, "code": code,
         "next_step": next_step, "suggestions": suggestions or [], **more,
     }  # fmt: skip
-    return web.Response(
-        status=status, body=orjson.dumps(body), headers=headers, content_type="application/problem+json"
-    )
+    return web.Response(status=status, body=orjson.dumps(body), headers=found, content_type="application/problem+json")

@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from bot.settings import Settings
 from bot.webhooks import Ignored, PackageEvent, Verdict, is_genuine, read
+from handlers.access import public
 from handlers.errors import Refusal
 
 PATH = "/webhooks/github"
@@ -53,7 +54,7 @@ class Services(Protocol):
 
 def routes(services: Services, limits: Limits = Limits()) -> list[web.RouteDef]:  # noqa: B008 - immutable
     """The one route; other methods get 405 from aiohttp."""
-    return [web.post(PATH, Webhook(services, limits).receive)]
+    return [web.post(PATH, public(Webhook(services, limits).receive))]
 
 
 # https://docs.github.com/en/webhooks/webhook-events-and-payloads#delivery-headers

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from aiohttp import web
 
+from handlers.access import public
+
 VITAL = ("database", "docker", "nginx")  # without Slack o8 works on; it only cannot tell
 
 
@@ -30,7 +32,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         body = {"status": "ready" if is_ready else "not ready", **{name: why or "ok" for name, why in parts.items()}}
         return web.json_response(body, status=status)
 
-    return [web.get("/healthz", _alive), web.get("/readyz", ready)]
+    return [web.get("/healthz", public(_alive)), web.get("/readyz", public(ready))]
 
 
 async def _alive(request: web.Request) -> web.Response:

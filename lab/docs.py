@@ -14,13 +14,15 @@ from bot.configuration import Configuration
 from bot.permissions import ALLOWS, Action, implied_by
 from bot.problems import in_words
 from bot.settings import SECRETS, Settings
+from handlers.access import Access
+from handlers.api import ROUTES
 from handlers.chatops import verbs as verbs  # fills the registry
 from handlers.chatops.registry import VERBS, Verb
 from lab.slack.manifests import SCOPES
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECTIONS = ("follow", "limits", "health", "site")
-PAGES = ("settings.md", "services.md", "chatops.md", "permissions.md", "slack.md")
+PAGES = ("settings.md", "services.md", "chatops.md", "permissions.md", "slack.md", "api.md")
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _TRANSITION = re.compile(r"^\s*(\[\*\]|\w+) --> (\w+)", re.MULTILINE)
 _COMPUTED = {"O8_DATA_DIR": "see below"}
@@ -38,7 +40,7 @@ def transitions() -> set[tuple[str, str]]:
 
 
 def _table(name: str) -> str:
-    special = {"settings": _settings, "commands": _commands, "actions": _actions, "scopes": _scopes}
+    special = {"settings": _settings, "commands": _commands, "actions": _actions, "scopes": _scopes, "api": _api}
     rows = special[name]() if name in special else _keys(name)
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
@@ -50,6 +52,23 @@ def _settings() -> Iterator[tuple[str, ...]]:
         default = "" if name in SECRETS else str(info.default)
         mark = " (secret)" if name in SECRETS else ""
         yield f"`{name}`{mark}", _COMPUTED.get(name) or _code(default), info.description or ""
+
+
+def _api() -> Iterator[tuple[str, ...]]:
+    yield from (("call", "needs", "does", "body or query"), ("---", "---", "---", "---"))
+    for route in ROUTES:
+        body = getattr(route.body, "model_fields", {"a service file as JSON": None} if route.body else {})
+        fields = [
+            *(f"`{name}`" if " " not in name else name for name in body),
+            *(f"`?{f}`" for f in route.query.model_fields),
+        ]
+        summary = " ".join((route.handler.__doc__ or "").split("\n\n")[0].split())
+        yield f"`{route.method} {route.path}`", _right(route.access), summary, ", ".join(fields)
+
+
+def _right(access: Access) -> str:
+    where = {"global": "in `global`", "named": "in the scope that is named"}.get(access.subject, "")
+    return f"`{access.action}` {where}".strip() if access.action else "an account"
 
 
 def _commands() -> Iterator[tuple[str, ...]]:

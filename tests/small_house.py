@@ -22,16 +22,21 @@ from bot.doctor import Doctor
 from bot.engines import Credentials
 from bot.follower import Follower
 from bot.health import Prober
+from bot.images import Images
 from bot.inbox import Inbox
+from bot.logins import Logins
+from bot.logs import Logs
 from bot.models import Deployment
+from bot.observer import Observer
 from bot.operations import Operations
+from bot.passwords import Passwords
 from bot.resolver import Resolver
 from bot.services import Services
 from bot.settings import Settings
 from bot.store import Store
 from bot.vault import Vault
 from bot.worker import Worker
-from handlers import api, errors, health
+from handlers import application
 from lab.waiting import until
 from tests.fakes import FakeEngine, FakeNginx, FakeRegistry
 
@@ -104,24 +109,26 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
 
 def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: Any,
           session: aiohttp.ClientSession) -> Services:  # fmt: skip
-    vault, authority = Vault("ab" * 32), Authority(store)
-    candidates = Candidates(store, engine, Prober(session), Credentials("ghcr.io", "", ""), "")
+    vault, authority = Vault("ab" * 32), Authority(store, settings.auth_username)
+    credentials = Credentials("ghcr.io", "", "")
+    candidates = Candidates(store, engine, Prober(session), credentials, "")
     deployer = Deployer(
         store, Resolver(registry), candidates, traffic.Traffic(nginx, engine.addresses), lambda state, moment: None
     )
     worker = Worker(store, deployer, vault, authority, 2)
     follower = Follower(store, registry, worker, 600)
     return Services(
-        settings=settings, store=store, authority=authority, worker=worker, follower=follower,
+        settings=settings, store=store, vault=vault, authority=authority, worker=worker, follower=follower,
+        logins=Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value()),
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
+        logs=Logs(store, engine, vault), images=Images(store, registry, engine, credentials),
+        observer=Observer(engine),
         inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
     )  # fmt: skip
 
 
 async def _listen(services: Services) -> web.AppRunner:
-    application = web.Application(middlewares=[errors.middleware])
-    application.add_routes([*api.routes(services), *health.routes(services)])
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    runner = web.AppRunner(application.private(services), shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, str(services.settings.socket)).start()
     return runner

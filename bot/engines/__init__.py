@@ -72,6 +72,14 @@ class Change(NamedTuple):
     what: str
 
 
+class Usage(NamedTuple):
+    """What a replica has used since it began, and holds now. `memory_limit` 0: none is known."""
+
+    cpu_seconds: float
+    memory_bytes: int
+    memory_limit: int
+
+
 class EngineFacts(_Frozen):
     """For `o8 doctor` and /readyz."""
 
@@ -121,6 +129,12 @@ class Engine(Protocol):
 
     async def observe(self, service: str = "") -> tuple[Replica, ...]:
         """What is there of `service` (all services when empty), made by this installation of o8."""
+
+    async def usage(self, replica: str) -> Usage | None:
+        """What a replica uses, by id; None when it does not run."""
+
+    async def foreign_images(self) -> dict[str, str]:
+        """Image of each container that is not ours, by the container's name: what an import takes over."""
 
     def log(
         self, replica: str, *, tail: int | None, since: datetime | None, follow: bool, timestamps: bool

@@ -14,11 +14,11 @@ from datetime import datetime
 from bot.engines import Engine
 from bot.errors import Conflict
 from bot.logs.feed import Feed, TooSlow
-from bot.logs.lines import Batch, Cursor, Line, as_text, as_text_with_times
+from bot.logs.lines import Batch, Cursor, Line, as_json, as_text, as_text_with_times
 from bot.store import Store
 from bot.vault import Vault
 
-__all__ = ["Batch", "Cursor", "Line", "Logs", "TooSlow", "as_text", "as_text_with_times"]
+__all__ = ["Batch", "Cursor", "Line", "Logs", "TooSlow", "as_json", "as_text", "as_text_with_times"]
 
 
 class Logs:

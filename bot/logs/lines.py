@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import orjson
+
 from bot.errors import InvalidInput
 
 _ID_LENGTH = 12
@@ -80,10 +82,20 @@ class Batch:
         self.lines = lines
         self.size = sum(len(line.text) + 100 for line in lines)
         self._made: dict[object, bytes] = {}
+        self._places: Cursor | None = None
 
     @property
     def end(self) -> int:
         return self.start + len(self.lines)
+
+    @property
+    def places(self) -> Cursor:
+        """How far each replica was read that has a line here."""
+        if self._places is None:
+            self._places = Cursor(
+                {line.replica[:_ID_LENGTH]: (line.at, line.place) for line in self.lines if line.replica}
+            )
+        return self._places
 
     def sent_as(self, form: Callable[[Iterable[Line]], bytes]) -> bytes:
         """The lines in a form, such as `as_text`; kept for the next reader."""
@@ -137,6 +149,11 @@ def as_text(lines: Iterable[Line]) -> bytes:
 
 def as_text_with_times(lines: Iterable[Line]) -> bytes:
     return "".join(f"{line.at} {_named(line)}{line.text}\n" for line in lines).encode(errors="replace")
+
+
+def as_json(lines: Iterable[Line]) -> bytes:
+    """An array of `[time, replica's number, text]`; the number of a marker is null."""
+    return orjson.dumps([[line.at, None if line.is_marker else line.number + 1, line.text] for line in lines])
 
 
 def split(raw: bytes) -> tuple[str, str]:

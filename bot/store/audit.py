@@ -19,9 +19,11 @@ class Audit(Connection):
         record(db, actor, action, subject, detail)
 
     @question
-    def audit(self, db: Database, limit: int = 50, subject: str = "") -> tuple[AuditEntry, ...]:
-        """The newest first; with a `subject`, such as a service, only what was done to it."""
-        found = rows(db, "SELECT * FROM audit WHERE ? IN ('', subject) ORDER BY id DESC LIMIT ?", [subject, limit])
+    def audit(self, db: Database, limit: int = 50, subject: str = "", before: int = 0) -> tuple[AuditEntry, ...]:
+        """The newest first, with ids below `before` (0: from the newest); with a `subject`, such as a service, only
+        what was done to it."""
+        query = "SELECT * FROM audit WHERE ? IN ('', subject) AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?"
+        found = rows(db, query, [subject, before, before, limit])
         return tuple(AuditEntry.model_validate(row | {"detail": orjson.loads(row["detail"])}) for row in found)
 
     @question

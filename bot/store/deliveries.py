@@ -61,9 +61,12 @@ class Deliveries(Connection):
         return tuple(_delivery(row) for row in rows(db, query))
 
     @question
-    def deliveries(self, db: Database, limit: int = 20) -> tuple[Delivery, ...]:
-        query = "SELECT * FROM deliveries ORDER BY received_at DESC, rowid DESC LIMIT ?"
-        return tuple(_delivery(row) for row in rows(db, query, [limit]))
+    def deliveries(self, db: Database, limit: int = 20, before: str = "") -> tuple[Delivery, ...]:
+        """The newest first; those received before the delivery `before`, when that is still known."""
+        query = """SELECT * FROM deliveries
+            WHERE ? = '' OR (received_at, rowid) < (SELECT received_at, rowid FROM deliveries WHERE id = ?)
+            ORDER BY received_at DESC, rowid DESC LIMIT ?"""
+        return tuple(_delivery(row) for row in rows(db, query, [before, before, limit]))
 
     @question
     def delivery(self, db: Database, id: str) -> Delivery:

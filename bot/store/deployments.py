@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from sqlite_utils import Database
 
-from bot.errors import Conflict, Locked, NotFound
-from bot.models import ENDINGS, Deployment, Hold, Kind, Service, Slot, State, Step, Wanted
-from bot.store.connection import Connection, change, now, question, rows
+from bot.errors import Conflict, Locked
+from bot.models import Deployment, Hold, Kind, Service, Slot, State, Wanted
+from bot.store.connection import Connection, change, now, rows
+from bot.store.history import find_deployment, select_deployments
 from bot.store.services import find_service, set_hold
 
-ENDED = ", ".join(f"'{state}'" for state in sorted(ENDINGS))
 _KEEP_THE_IMAGE = (Kind.RESTART, Kind.START, Kind.CONFIGURE)
 _PENDING = f"'{State.WAITING}', '{State.QUEUED}'"
 
@@ -29,29 +28,6 @@ class Deployments(Connection):
         waits on beside a restart. Raises `NotFound`; `Conflict` while the service is locked.
         """
         return want(db, wanted)
-
-    @question
-    def deployment(self, db: Database, id: int) -> Deployment:
-        return find_deployment(db, id)
-
-    @question
-    def deployments(self, db: Database, service: str = "", limit: int = 20, before: int = 0) -> tuple[Deployment, ...]:
-        """Newest first, at most `limit`, with ids below `before` (0: from the newest)."""
-        query = "SELECT * FROM deployments WHERE (? = '' OR service = ?) AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?"
-        return select_deployments(db, query, [service, service, before, before, limit])
-
-    @question
-    def unfinished(self, db: Database) -> tuple[Deployment, ...]:
-        """Neither ended nor waiting for a person, oldest first: what a start of o8 has to take care of."""
-        return select_deployments(
-            db,
-            f"SELECT * FROM deployments WHERE state NOT IN ({ENDED}, '{State.WAITING}') ORDER BY id",  # noqa: S608
-        )
-
-    @question
-    def pending(self, db: Database) -> tuple[Deployment, ...]:
-        """Everything that has not ended, oldest first; also what waits for a person."""
-        return select_deployments(db, f"SELECT * FROM deployments WHERE state NOT IN ({ENDED}) ORDER BY id")  # noqa: S608
 
     @change
     def claim(self, db: Database, name: str) -> Deployment | None:
@@ -206,18 +182,6 @@ def switched(db: Database, deployment: Deployment) -> None:
     db.execute("UPDATE services SET live = ?, is_stopped = 0 WHERE name = ?", [deployment.id, deployment.service])
 
 
-def find_deployment(db: Database, id: int) -> Deployment:
-    found = select_deployments(db, "SELECT * FROM deployments WHERE id = ?", [id])
-    if not found:
-        raise no_deployment(id)
-    return found[0]
-
-
-def no_deployment(id: int) -> NotFound:
-    """The words for a deployment that does not exist, or that somebody must not know of: there is no difference."""
-    return NotFound(f"There is no deployment {id}.", "`o8 deployments` lists them.")
-
-
 def _first_state(service: Service, wanted: Wanted) -> State:
     if wanted.is_automatic and keeps_back(service):
         return State.HELD
@@ -275,18 +239,3 @@ def _pending(db: Database, service: str) -> tuple[Deployment, ...]:
 
 def _end_open_step(db: Database, id: int) -> None:
     db.execute("UPDATE steps SET ended_at = ? WHERE deployment = ? AND ended_at IS NULL", [now(), id])
-
-
-def select_deployments(db: Database, query: str, parameters: Any = ()) -> tuple[Deployment, ...]:
-    found = rows(db, query, parameters)
-    marks = ", ".join("?" for _ in found)
-    steps: defaultdict[int, list[Step]] = defaultdict(list)
-    query = f"SELECT * FROM steps WHERE deployment IN ({marks}) ORDER BY id"  # noqa: S608
-    for row in rows(db, query, [deployment["id"] for deployment in found]):
-        steps[row["deployment"]].append(Step.model_validate(row | {"detail": orjson.loads(row["detail"])}))
-    return tuple(
-        Deployment.model_validate(
-            row | {"configuration": orjson.loads(row["configuration"]), "steps": tuple(steps[row["id"]])}
-        )
-        for row in found
-    )

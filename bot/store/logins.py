@@ -36,7 +36,7 @@ class Logins(Connection):
             db.execute("DELETE FROM sessions WHERE username = ?", [username])
 
     @change
-    def add_token(self, db: Database, username: str, name: str, grants: tuple[Grant, ...],
+    def add_token(self, db: Database, username: str, name: str, grants: tuple[Grant, ...] | None,
                   expires_at: datetime | None) -> tuple[Token, str]:  # fmt: skip
         """A new token of `username` and its secret `o8_...`, which is shown once; `grants` narrow what it may."""
         secret = f"o8_{secrets.token_urlsafe(32)}"
@@ -48,13 +48,17 @@ class Logins(Connection):
 
     @question
     def token_of(self, db: Database, secret: str) -> Token | None:
-        """The valid token with this secret."""
-        found = rows(db, "SELECT * FROM tokens WHERE hash = ?", [_hash(secret)])
-        token = _token(found[0]) if found else None
-        return token if token and (token.expires_at is None or token.expires_at > datetime.now(UTC)) else None
+        """The token with this secret; None when there is none (any more)."""
+        return _valid(rows(db, "SELECT * FROM tokens WHERE hash = ?", [_hash(secret)]))
+
+    @question
+    def valid_token(self, db: Database, id: int) -> Token | None:
+        """None when it was removed or has expired."""
+        return _valid(rows(db, "SELECT * FROM tokens WHERE id = ?", [id]))
 
     @question
     def token(self, db: Database, id: int) -> Token:
+        """Raises `NotFound`; also one that has expired."""
         found = rows(db, "SELECT * FROM tokens WHERE id = ?", [id])
         if not found:
             raise NotFound(f"There is no token {id}.", "`o8 token list` shows them.")
@@ -99,18 +103,34 @@ class Logins(Connection):
     def close_session(self, db: Database, id: str) -> None:
         db.execute("DELETE FROM sessions WHERE hash = ?", [id])
 
+    @change
+    def close_sessions(self, db: Database, username: str) -> None:
+        """Logs somebody out everywhere."""
+        db.execute("DELETE FROM sessions WHERE username = ?", [username])
+
+    @question
+    def sessions(self, db: Database, username: str) -> tuple[Session, ...]:
+        """The browsers in which somebody is logged in, the newest first."""
+        query = "SELECT * FROM sessions WHERE username = ? AND expires_at > ? ORDER BY created_at DESC"
+        return tuple(_session(row) for row in rows(db, query, [username, now()]))
+
 
 def _hash(secret: str) -> str:
     """Of 256 random bits, so a plain hash is enough."""
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
-def _json(grants: tuple[Grant, ...]) -> str:
-    return orjson.dumps([{"scope": g.scope, "action": g.action} for g in grants]).decode()
+def _json(grants: tuple[Grant, ...] | None) -> str | None:
+    return None if grants is None else orjson.dumps([{"scope": g.scope, "action": g.action} for g in grants]).decode()
+
+
+def _valid(found: list[dict[str, Any]]) -> Token | None:
+    token = _token(found[0]) if found else None
+    return token if token and (token.expires_at is None or token.expires_at > datetime.now(UTC)) else None
 
 
 def _token(row: dict[str, Any]) -> Token:
-    return Token.model_validate(row | {"grants": orjson.loads(row["grants"])})
+    return Token.model_validate(row | {"grants": orjson.loads(row["grants"]) if row["grants"] else None})
 
 
 def _session(row: dict[str, Any]) -> Session:

@@ -101,6 +101,37 @@ def m0003_chat(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m0004_logins(db: Database) -> None:
+    for statement in (
+        """CREATE TABLE passwords (
+            username TEXT PRIMARY KEY REFERENCES users (username) ON DELETE CASCADE, hash TEXT NOT NULL,
+            changed_at TEXT NOT NULL)""",
+        # The admin of AUTH_USERNAME has tokens and sessions, and no row in `users`.
+        """CREATE TABLE tokens (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, username TEXT NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,
+            grants TEXT, created_at TEXT NOT NULL, expires_at TEXT)""",
+        """CREATE TABLE sessions (
+            hash TEXT PRIMARY KEY, username TEXT NOT NULL, csrf TEXT NOT NULL, agent TEXT NOT NULL,
+            created_at TEXT NOT NULL, seen_at TEXT NOT NULL, expires_at TEXT NOT NULL)""",
+        "CREATE INDEX sessions_of_user ON sessions (username)",
+        """CREATE TABLE answers (
+            actor TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, status INTEGER, body BLOB,
+            created_at TEXT NOT NULL, PRIMARY KEY (actor, key))""",
+        "CREATE INDEX answers_by_time ON answers (created_at)",
+        """CREATE TABLE newest (
+            service TEXT PRIMARY KEY REFERENCES services (name) ON DELETE CASCADE, tag TEXT NOT NULL,
+            digest TEXT NOT NULL, looked_at TEXT NOT NULL)""",
+    ):
+        db.execute(statement)
+
+
+@schema()
+def m0005_changes(db: Database) -> None:
+    for statement in (*_REVISIONS, *_COUNTERS):
+        db.execute(statement)
+
+
 _POSTED_ANEW = """UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
     WHERE kind = 'deployment' AND ts <> '' AND subject"""
 # The cards of a service that may have a button: what serves, the newest, and the newest that was no mere wish or was
@@ -143,4 +174,59 @@ _CARDS_OF_DEPLOYMENTS = (
     WHEN old.hold IS NOT NULL AND new.hold IS NULL BEGIN {_POSTED_ANEW} {_WITH_BUTTONS}; END""",
     f"""CREATE TRIGGER card_of_removed_service AFTER DELETE ON services
     BEGIN {_POSTED_ANEW} {_WITH_BUTTONS}; END""",
+)
+
+_NEXT = "(SELECT ifnull(max(revision), 0) + 1 FROM deployments)"
+# Every change of a deployment or of its steps gives it the next number of all: readers ask for what came since theirs.
+_REVISIONS = (
+    "ALTER TABLE deployments ADD COLUMN revision INTEGER NOT NULL DEFAULT 0",
+    "UPDATE deployments SET revision = id",
+    "CREATE INDEX deployments_by_revision ON deployments (revision)",
+    f"""CREATE TRIGGER revision_of_new_deployment AFTER INSERT ON deployments BEGIN
+        UPDATE deployments SET revision = {_NEXT} WHERE id = new.id;
+    END""",  # noqa: S608
+    f"""CREATE TRIGGER revision_of_changed_deployment AFTER UPDATE OF
+        state, tag, digest, slot, switched_at, finished_at, error, log, approved_by ON deployments BEGIN
+        UPDATE deployments SET revision = {_NEXT} WHERE id = new.id;
+    END""",  # noqa: S608
+    *(f"""CREATE TRIGGER revision_of_{name} AFTER {event} ON steps BEGIN
+        UPDATE deployments SET revision = {_NEXT} WHERE id = new.deployment;
+    END""" for name, event in (("new_step", "INSERT"), ("changed_step", "UPDATE"))),  # noqa: S608
+)  # fmt: skip
+
+_COUNT = """INSERT INTO counters VALUES ({0}, {1}, {2})
+    ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value;"""
+_SECONDS = "max((julianday(new.ended_at) - julianday(new.started_at)) * 86400, 0)"
+# Counted in the transaction of what is counted, so that they survive restarts and never go down.
+_COUNTERS = (
+    "CREATE TABLE counters (name TEXT NOT NULL, label TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (name, label))",
+    "CREATE TABLE step_buckets (step TEXT NOT NULL, le REAL NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (step, le))",
+    "CREATE TABLE bucket_limits (le REAL PRIMARY KEY)",
+    """INSERT INTO bucket_limits VALUES (0.1), (0.25), (0.5), (1), (2.5), (5), (10), (30), (60), (120), (300), (900),
+        (3600)""",
+    f"""CREATE TRIGGER count_new_deployment AFTER INSERT ON deployments
+    WHEN new.state IN (SELECT state FROM ended_states) BEGIN
+        {_COUNT.format("'deployments'", "new.state", 1)}
+    END""",  # noqa: S608
+    f"""CREATE TRIGGER count_ended_deployment AFTER UPDATE OF state ON deployments
+    WHEN new.state IN (SELECT state FROM ended_states) AND old.state NOT IN (SELECT state FROM ended_states) BEGIN
+        {_COUNT.format("'deployments'", "new.state", 1)}
+    END""",  # noqa: S608
+    f"""CREATE TRIGGER count_delivery AFTER INSERT ON deliveries BEGIN
+        {_COUNT.format("'deliveries'", "new.verdict", 1)}
+    END""",
+    f"""CREATE TRIGGER count_failed_delivery AFTER UPDATE OF verdict ON deliveries
+    WHEN new.verdict = 'failed' AND old.verdict <> 'failed' BEGIN
+        {_COUNT.format("'deliveries'", "'failed'", 1)}
+    END""",
+    f"""CREATE TRIGGER count_duplicate AFTER UPDATE OF duplicates ON deliveries BEGIN
+        {_COUNT.format("'deliveries'", "'duplicate'", "new.duplicates - old.duplicates")}
+    END""",
+    f"""CREATE TRIGGER count_step AFTER UPDATE OF ended_at ON steps
+    WHEN old.ended_at IS NULL AND new.ended_at IS NOT NULL BEGIN
+        INSERT OR IGNORE INTO step_buckets SELECT new.state, le, 0 FROM bucket_limits;
+        UPDATE step_buckets SET count = count + 1 WHERE step = new.state AND le >= {_SECONDS};
+        {_COUNT.format("'steps'", "new.state", 1)}
+        {_COUNT.format("'step_seconds'", "new.state", _SECONDS)}
+    END""",  # noqa: S608
 )

@@ -1,9 +1,8 @@
-"""Users, what they are granted, the Slack accounts that speak for them, and requests for more."""
+"""Users, what they are granted, and the Slack accounts that speak for them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hmac import compare_digest
 from itertools import count
@@ -11,11 +10,16 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from bot.accounts import AccessRequest, Code, User
+from bot.accounts import Code, User
 from bot.errors import Conflict, NotFound
 from bot.permissions import GLOBAL, Action, Grant
 from bot.store.audit import record
 from bot.store.connection import Connection, change, now, question, rows
+from bot.store.grants import give, keeping_an_admin
+from bot.store.requests import decide
+
+_ABOUT = """SELECT rowid AS id, EXISTS (SELECT 1 FROM passwords WHERE passwords.username = users.username)
+    AS has_password FROM users WHERE username = ?"""
 
 
 class People(Connection):
@@ -42,23 +46,51 @@ class People(Connection):
         found = _users(db, query, [team, slack_user])
         return found[0] if found else None
 
+    @question
+    def active_user(self, db: Database, username: str) -> User | None:
+        """None for who does not exist, and for who may not come in."""
+        found = _users(db, "SELECT * FROM users WHERE username = ? AND is_active", [username])
+        return found[0] if found else None
+
     @change
-    def add_user(self, db: Database, username: str) -> User:
-        """Raises `Conflict` when there is one of that name."""
+    def add_user(self, db: Database, username: str, hash: str = "", rights: Sequence[tuple[Action, str]] = (),
+                 by: str = "") -> User:  # fmt: skip
+        """A new user, with a password's `hash` and `rights` given by `by`. Raises `Conflict` for a taken name."""
         if rows(db, "SELECT 1 FROM users WHERE username = ?", [username]):
             raise Conflict(f"There is a user {username} already.")
         db.execute("INSERT INTO users (username, created_at) VALUES (?, ?)", [username, now()])
+        if hash:
+            db.execute("INSERT INTO passwords VALUES (?, ?, ?)", [username, hash, now()])
+        for action, scope in rights:
+            give(db, username, action, scope, by, None)
+        return find_user(db, username)
+
+    @change
+    def set_rights(self, db: Database, username: str, rights: Sequence[tuple[Action, str]], by: str) -> User:
+        """From now on these and no others; what they have already stays as it was given, its expiry too.
+
+        Raises `NotFound`; `Conflict` for the last admin of everything.
+        """
+        held = {(grant.action, grant.scope) for grant in find_user(db, username).grants}
+        with keeping_an_admin(db):
+            for action, scope in held - set(rights):
+                db.execute("DELETE FROM grants WHERE username = ? AND action = ? AND scope = ?",
+                           [username, action, scope])  # fmt: skip
+            for action, scope in set(rights) - held:
+                give(db, username, action, scope, by, None)
         return find_user(db, username)
 
     @change
     def remove_user(self, db: Database, username: str) -> None:
         """Ends their wishes too. Raises `NotFound`; `Conflict` for the last one who is admin of everything."""
         find_user(db, username)
-        with _keeping_an_admin(db):
+        with keeping_an_admin(db):
             db.execute("DELETE FROM users WHERE username = ?", [username])
+        for table in ("tokens", "sessions"):
+            db.execute(f"DELETE FROM {table} WHERE username = ?", [username])  # noqa: S608
         wishes = rows(db, "SELECT id FROM access_requests WHERE username = ? AND state = 'open'", [username])
         for wish in wishes:  # else they would be granted to the next one of that name
-            _decide(db, wish["id"], "denied", "o8")
+            decide(db, wish["id"], "denied", "o8")
 
     @change
     def link_slack(self, db: Database, team: str, slack_user: str, username: str) -> User:
@@ -67,7 +99,7 @@ class People(Connection):
         Raises `NotFound`; `Conflict` when it would leave the last admin of everything without an account.
         """
         find_user(db, username)
-        with _keeping_an_admin(db):
+        with keeping_an_admin(db):
             db.execute("INSERT OR REPLACE INTO slack_users VALUES (?, ?, ?, 1)", [team, slack_user, username])
         return find_user(db, username)
 
@@ -85,7 +117,7 @@ class People(Connection):
               expires_at: datetime | None = None) -> None:  # fmt: skip
         """Gives a right; an older one of the same action and scope is replaced, its expiry too."""
         find_user(db, username)
-        _grant(db, username, action, scope, by, expires_at)
+        give(db, username, action, scope, by, expires_at)
 
     @change
     def grant_slack(self, db: Database, team: str, slack_user: str, username: str, action: Action, scope: str, by: str,
@@ -125,51 +157,11 @@ class People(Connection):
         """Raises `NotFound` when there is no such grant; `Conflict` for the last admin of everything."""
         find_user(db, username)
         query = "DELETE FROM grants WHERE username = ? AND action = ? AND scope = ?"
-        with _keeping_an_admin(db):
+        with keeping_an_admin(db):
             if not db.execute(query, [username, action, scope]).rowcount:
                 raise NotFound(
                     f"{username} has no right {action} in {scope:.80}.", "`o8 user list` shows what there is."
                 )
-
-    @change
-    def request_access(self, db: Database, username: str, actor: str, action: Action, scope: str, reason: str) -> int:
-        """Asks for a right; the same wish that is still open is not asked twice. Its card is wanted with it."""
-        open_one = rows(
-            db, "SELECT id FROM access_requests WHERE username = ? AND action = ? AND scope = ? AND state = 'open'",
-            [username, action, scope],
-        )  # fmt: skip
-        if open_one:
-            raise Conflict(f"Request {open_one[0]['id']} asks for that already.", "Wait for an answer.")
-        statement = """INSERT INTO access_requests (username, actor, scope, action, reason, created_at)
-            VALUES (?, ?, ?, ?, ?, ?)"""
-        id = db.execute(statement, [username, actor, scope, action, reason, now()]).lastrowid
-        service = scope.removeprefix("service:") if scope != GLOBAL else ""
-        db.execute(
-            "INSERT INTO cards (kind, subject, service, changed_at) VALUES ('request', ?, ?, ?)", [id, service, now()]
-        )
-        return id or 0
-
-    @question
-    def access_request(self, db: Database, id: int) -> AccessRequest:
-        return find_request(db, id)
-
-    @change
-    def decide_request(self, db: Database, id: int, by: str, *, is_granted: bool,
-                       expires_at: datetime | None = None) -> AccessRequest:  # fmt: skip
-        """Grants or denies what was asked for; raises `Conflict` when somebody has decided already."""
-        if not _decide(db, id, "granted" if is_granted else "denied", by):
-            raise Conflict(f"Request {id} is not open any more.")
-        request = find_request(db, id)
-        if is_granted:
-            _grant(db, request.username, request.action, request.scope, by, expires_at)
-        return request
-
-
-def _grant(db: Database, username: str, action: Action, scope: str, by: str, expires_at: datetime | None) -> None:
-    until = expires_at and expires_at.isoformat(timespec="milliseconds")
-    values = [username, scope, action, by, now(), until]
-    with _keeping_an_admin(db):
-        db.execute("INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
 def _grant_slack(db: Database, team: str, slack_user: str, username: str, action: Action, scope: str, by: str,
@@ -181,7 +173,7 @@ def _grant_slack(db: Database, team: str, slack_user: str, username: str, action
         username = _free_name(db, username, slack_user.lower())
         db.execute("INSERT INTO users (username, created_at) VALUES (?, ?)", [username, now()])
         db.execute("INSERT INTO slack_users VALUES (?, ?, ?, 1)", [team, slack_user, username])
-    _grant(db, username, action, scope, by, expires_at)
+    give(db, username, action, scope, by, expires_at)
     return find_user(db, username)
 
 
@@ -191,18 +183,6 @@ def _free_name(db: Database, username: str, account: str) -> str:
     endings = (f"-{account}{f'-{number}' if number > 1 else ''}" for number in count(1))
     names = (f"{username[: 63 - len(ending)]}{ending}" for ending in endings)
     return username if username not in taken else next(name for name in names if name not in taken)
-
-
-def _decide(db: Database, id: int, state: str, by: str) -> bool:
-    """Ends a wish that is open, and has its card say so; False when it is not open."""
-    statement = "UPDATE access_requests SET state = ?, decided_by = ?, decided_at = ? WHERE id = ? AND state = 'open'"
-    if not db.execute(statement, [state, by, now(), id]).rowcount:
-        return False
-    db.execute(
-        "UPDATE cards SET wanted = wanted + 1, is_final = 1, changed_at = ? WHERE kind = 'request' AND subject = ?",
-        [now(), str(id)],
-    )
-    return True
 
 
 def _set_code(db: Database, code: Code | None) -> None:
@@ -218,23 +198,14 @@ def find_user(db: Database, username: str) -> User:
     return found[0]
 
 
-def find_request(db: Database, id: int) -> AccessRequest:
-    found = rows(db, "SELECT * FROM access_requests WHERE id = ?", [id])
-    if not found:
-        raise no_request(id)
-    return AccessRequest.model_validate(found[0])
-
-
-def no_request(id: int) -> NotFound:
-    """The words for a wish that does not exist, or is about a service that somebody must not know of."""
-    return NotFound(f"There is no request {id}.")
-
-
 def _users(db: Database, query: str, parameters: Any = ()) -> tuple[User, ...]:
     return tuple(
-        User.model_validate(row | {"grants": _grants(db, row["username"]), "slack": _accounts(db, row["username"])})
+        User.model_validate(row | {
+            "grants": _grants(db, row["username"]), "slack": _accounts(db, row["username"]),
+            **rows(db, _ABOUT, [row["username"]])[0],
+        })
         for row in rows(db, query, parameters)
-    )
+    )  # fmt: skip
 
 
 def _grants(db: Database, username: str) -> tuple[Grant, ...]:
@@ -247,25 +218,3 @@ def _grants(db: Database, username: str) -> tuple[Grant, ...]:
 def _accounts(db: Database, username: str) -> tuple[str, ...]:
     query = "SELECT team || ':' || slack_user AS account FROM slack_users WHERE username = ? AND is_active ORDER BY 1"
     return tuple(row["account"] for row in rows(db, query, [username]))
-
-
-@contextmanager
-def _keeping_an_admin(db: Database) -> Iterator[None]:
-    """Refuses a change that takes away the last lasting admin of everything, or the last one whom Slack lets in.
-
-    Where there is none before, as at first, there is none to take.
-    """
-    before = _admins(db)
-    yield
-    if any(had and not has for had, has in zip(before, _admins(db), strict=True)):
-        raise Conflict("Somebody must stay admin of everything.", "Grant `admin` in `global` to somebody else first.")
-
-
-def _admins(db: Database) -> tuple[int, int]:
-    """How many are admin of everything for ever, and how many of these have an active Slack account."""
-    query = """SELECT count(*), count(*) FILTER (WHERE EXISTS (
-            SELECT 1 FROM slack_users WHERE slack_users.username = users.username AND slack_users.is_active))
-        FROM grants JOIN users USING (username)
-        WHERE scope = ? AND action = ? AND users.is_active AND expires_at IS NULL"""
-    everybody, reachable = db.execute(query, [GLOBAL, Action.ADMIN]).fetchone()
-    return everybody, reachable

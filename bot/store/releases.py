@@ -6,7 +6,7 @@ from sqlite_utils import Database
 
 from bot.models import Deployment, Kind, Service, State
 from bot.store.connection import Connection, change, now, question, rows
-from bot.store.deployments import ENDED, select_deployments
+from bot.store.history import ENDED, select_deployments
 from bot.store.services import find_service, select_services
 
 

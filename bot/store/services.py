@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -151,9 +152,15 @@ def select_services(db: Database, query: str, parameters: Any = ()) -> tuple[Ser
 
 
 def _service(row: dict[str, Any]) -> Service:
-    for column in ("configuration", "hold", "lock"):
+    for column in ("hold", "lock"):
         row[column] = orjson.loads(row[column]) if row[column] else None
-    return Service.model_validate(row)
+    return Service.model_validate(row | {"configuration": configuration_of(row["configuration"])})
+
+
+@lru_cache(maxsize=2000)
+def configuration_of(text: str) -> Configuration:
+    """As a row holds it. Kept: reading it takes most of the time of a long list."""
+    return Configuration.model_validate_json(text)
 
 
 def _refuse_overlap(configuration: Configuration, others: tuple[Service, ...]) -> None:

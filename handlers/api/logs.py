@@ -1,21 +1,24 @@
-"""A service's log as text, to the end or for as long as the reader stays."""
+"""A service's log: its last lines as text, or what comes as text, server-sent events or over a WebSocket."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import AfterValidator, Field
 
 from bot.errors import O8Error
-from handlers.api.routing import Call, Route, Values
+from bot.logs import Cursor
+from bot.permissions import Action
+from handlers import live_logs
+from handlers.access import on_service
+from handlers.api.routing import Call, Route, Text, Values
+from handlers.streams import Stream, streaming
 
-_LOOK_S = 0.25  # how soon a reader of a silent service is noticed to be gone
+_AT_ONCE = 64 * 1024  # characters
 
 
 def _in_utc(time: datetime) -> datetime:
@@ -26,63 +29,91 @@ def _in_utc(time: datetime) -> datetime:
 
 
 class Part(Values):
-    """`tail`: last lines of each replica; `since`: only younger ones; `follow`: also those to come."""
+    """`tail`: last lines of each replica; `since`: only younger ones; `search`: only lines with it, in any case."""
 
     tail: int = Field(100, ge=0, le=100_000)
     since: Annotated[datetime, AfterValidator(_in_utc)] | None = None
+    search: Annotated[Text, Field(max_length=200)] = ""
+
+
+class Lines(Part):
+    """`follow`: also lines to come; `timestamps`: before each line."""
+
     follow: bool = False
     timestamps: bool = False
 
 
-async def read(call: Call[None, Part]) -> web.StreamResponse:
-    """Lines of all replicas that serve, secrets masked."""
+class Frames(Part):
+    """`timestamps`: before each line."""
+
+    timestamps: bool = False
+
+
+class LiveEvents(Part):
+    """`after`: the id of the last event that was seen, instead of the header `Last-Event-ID`."""
+
+    after: Annotated[Text, Field(max_length=8192)] = ""
+
+
+async def read(call: Call[None, Lines]) -> web.StreamResponse:
+    """Lines of all replicas that serve, secrets masked; with `follow=1` for as long as the reader stays."""
     part = call.query
-    source = call.services.operations.logs(
-        call.name, tail=part.tail, since=part.since, follow=part.follow, timestamps=part.timestamps
-    )
-    async with aclosing(source), aclosing(_paced(source)) as lines:
-        first = await anext(lines, None)  # raises what is answered with a status of its own
-        response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
-        await response.prepare(call.request)
-        with contextlib.suppress(ConnectionError):
-            await _send(call.request, response, first, lines)
-    return response
+    if part.follow:
+        return await live_logs.as_lines(call.request, followed(call, part), has_times=part.timestamps)
+    source = call.services.operations.logs(call.name, tail=part.tail, since=part.since, timestamps=part.timestamps)
+    wanted = part.search.lower()
+    async with aclosing(source):
+        return await _send(call.request, source, wanted)
 
 
-async def _send(
-    request: web.Request, response: web.StreamResponse, first: str | None, rest: AsyncIterator[str | None]
-) -> None:
-    """Until the log or the reader ends. A slow reader slows the source; memory stays bounded."""
-    line: str | None = first
-    try:
-        while request.transport is not None and not request.transport.is_closing():
-            if line is not None:
-                await response.write(line.encode(errors="replace") + b"\n")
-            line = await anext(rest)
-    except StopAsyncIteration:
-        await response.write_eof()
-    except O8Error as trouble:
-        await response.write(f"o8: the log ends here: {trouble}\n".encode())
+async def events(call: Call[None, LiveEvents]) -> web.StreamResponse:
+    """Events `lines`: arrays of `[time, number of the replica, text]`; reconnects without a gap or a double line."""
+    place = call.query.after or call.request.headers.get("Last-Event-ID", "")
+    after = Cursor.read(place) if place else None
+    return await live_logs.as_events(call.request, followed(call, call.query, after), after)
 
 
-async def _paced(source: AsyncIterator[str]) -> AsyncGenerator[str | None, None]:
-    """Lines of `source`, and None whenever none has come for a while: time to look whether the reader is there."""
-    coming: asyncio.Future[str | None] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(source, None))
-            await asyncio.wait({coming}, timeout=_LOOK_S)
-            if not coming.done():
-                yield None
-                continue
-            line, coming = coming.result(), None
-            if line is None:
-                return
-            yield line
-    finally:
-        if coming is not None:  # cancelled in the source, which then puts its own things in order
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+async def frames(call: Call[None, Frames]) -> web.StreamResponse:
+    """A WebSocket; each frame holds some lines."""
+    return await live_logs.as_frames(call.request, followed(call, call.query), has_times=call.query.timestamps)
 
 
-ROUTES = (Route("GET", "/services/{name}/logs", read, query=Part),)
+def followed(call: Call[None, Any], part: Part, after: Cursor | None = None) -> live_logs.Batches:
+    batches = call.services.logs.follow(call.name, tail=part.tail, since=part.since, after=after)
+    return live_logs.searched(batches, part.search)
+
+
+async def _send(request: web.Request, source: AsyncGenerator[str, None], wanted: str) -> web.StreamResponse:
+    """All of a log that ends. A slow reader slows the source."""
+    stream, held, size = Stream(request, "text/plain; charset=utf-8"), [], 0
+    first = await anext(source, None)  # raises what is answered with a status of its own
+    await stream.open()
+    with suppress(ConnectionError), streaming(request):
+        try:
+            line = first
+            while line is not None:
+                if wanted in line.lower():
+                    held.append(line)
+                    size += len(line)
+                if size > _AT_ONCE:
+                    await stream.write(_text(held))
+                    held, size = [], 0
+                line = await anext(source, None)
+            await stream.write(_text(held))
+        except O8Error as trouble:
+            await stream.write(_text([*held, f"o8: the log ends here: {trouble}"]))
+        await stream.end()
+    return stream.response
+
+
+def _text(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode(errors="replace")
+
+
+_TEXT = "text/plain; charset=utf-8"
+ROUTES = (
+    Route("GET", "/services/{name}/logs", read, on_service(Action.VIEW_LOGS), _TEXT, query=Lines),
+    Route("GET", "/services/{name}/logs/events", events, on_service(Action.VIEW_LOGS), "text/event-stream",
+          query=LiveEvents),
+    Route("GET", "/services/{name}/logs/ws", frames, on_service(Action.VIEW_LOGS), _TEXT, query=Frames, status=101),
+)  # fmt: skip

@@ -7,21 +7,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from bot.accounts import User
 from bot.errors import Conflict
+from bot.models import Model
 from bot.permissions import GLOBAL, Action
+from handlers.access import globally, named
 from handlers.api.routing import Call, Nothing, Route, Text, Values
 
 Username = Annotated[Text, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
 SlackId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
 
 
-class NewUser(Values):
-    username: Username
-
-
 class Right(Values):
     action: Action
     scope: Annotated[Text, Field(max_length=100)]
+
+
+class NewUser(Values):
+    """`password`: for API and dashboard; without one they use o8 from Slack only."""
+
+    username: Username
+    password: Annotated[Text, Field(max_length=1024)] = ""
+    rights: Annotated[list[Right], Field(max_length=200)] = []
+
+
+class Rights(Values):
+    rights: Annotated[list[Right], Field(max_length=200)]
 
 
 class NewGrant(Right):
@@ -45,51 +56,66 @@ class NewAdmin(SlackAccount):
     username: Username | Literal[""] = ""
 
 
-async def everyone(call: Call[None, Nothing]) -> list[dict[str, Any]]:
+class RemovedUser(Model):
+    username: str
+    is_removed: bool = True
+
+
+class NewCode(Model):
+    """For `/o8 hello CODE`."""
+
+    code: str
+
+
+async def everyone(call: Call[None, Nothing]) -> list[User]:
     """All users with their rights."""
-    return [user.model_dump(mode="json") for user in await call.services.store.users()]
+    return list(await call.services.store.users())
 
 
-async def add(call: Call[NewUser, Nothing]) -> dict[str, Any]:
-    """Adds somebody without any right yet."""
-    return (await call.commands.add_user(call.body.username)).model_dump(mode="json")
+async def add(call: Call[NewUser, Nothing]) -> User:
+    """Adds somebody, with a password and rights or without."""
+    rights = [(right.action, right.scope) for right in call.body.rights]
+    return await call.commands.add_user(call.body.username, call.body.password, rights)
 
 
-async def remove(call: Call[None, Nothing]) -> dict[str, Any]:
+async def set_rights(call: Call[Rights, Nothing]) -> User:
+    """Gives somebody exactly these rights."""
+    return await call.commands.set_rights(call.name, [(right.action, right.scope) for right in call.body.rights])
+
+
+async def remove(call: Call[None, Nothing]) -> RemovedUser:
     """Removes somebody with all their rights."""
     await call.commands.remove_user(call.name)
-    return {"username": call.name, "is_removed": True}
+    return RemovedUser(username=call.name)
 
 
-async def grant(call: Call[NewGrant, Nothing]) -> dict[str, Any]:
+async def grant(call: Call[NewGrant, Nothing]) -> User:
     """Gives a right, for ever or for some seconds."""
     until = datetime.now(UTC) + timedelta(seconds=call.body.seconds) if call.body.seconds else None
     await call.commands.grant(call.name, call.body.action, call.body.scope, until)
-    return (await call.services.store.user(call.name)).model_dump(mode="json")
+    return await call.services.store.user(call.name)
 
 
-async def revoke(call: Call[None, Right]) -> dict[str, Any]:
+async def revoke(call: Call[None, Right]) -> User:
     """Takes a right away."""
     await call.commands.revoke(call.name, call.query.action, call.query.scope)
-    return (await call.services.store.user(call.name)).model_dump(mode="json")
+    return await call.services.store.user(call.name)
 
 
-async def link(call: Call[NewLink, Nothing]) -> dict[str, Any]:
+async def link(call: Call[NewLink, Nothing]) -> User:
     """Lets a Slack account speak for a user."""
-    user = await call.commands.link_slack(await _team(call), call.body.slack_user, call.body.username)
-    return user.model_dump(mode="json")
+    return await call.commands.link_slack(await _team(call), call.body.slack_user, call.body.username)
 
 
-async def slack_admin(call: Call[NewAdmin, Nothing]) -> dict[str, Any]:
+async def slack_admin(call: Call[NewAdmin, Nothing]) -> User:
     """Makes a Slack account admin of everything."""
     account, name = call.body.slack_user, call.body.username or call.body.slack_user.lower()
-    user = await call.commands.grant_slack(await _team(call), account, name, Action.ADMIN, GLOBAL)
-    return user.model_dump(mode="json")
+    return await call.commands.grant_slack(await _team(call), account, name, Action.ADMIN, GLOBAL)
 
 
-async def slack_code(call: Call[None, Nothing]) -> dict[str, Any]:
+async def slack_code(call: Call[None, Nothing]) -> NewCode:
     """A code that makes its sender in Slack admin of everything: once, within half an hour."""
-    return {"code": await call.commands.new_code()}
+    return NewCode(code=await call.commands.new_code())
 
 
 async def _team(call: Call[Any, Any]) -> str:
@@ -100,12 +126,13 @@ async def _team(call: Call[Any, Any]) -> str:
 
 
 ROUTES = (
-    Route("GET", "/users", everyone),
-    Route("POST", "/users", add, body=NewUser, status=201),
-    Route("DELETE", "/users/{name}", remove),
-    Route("POST", "/users/{name}/grants", grant, body=NewGrant),
-    Route("DELETE", "/users/{name}/grants", revoke, query=Right),
-    Route("POST", "/slack/links", link, body=NewLink),
-    Route("POST", "/slack/admins", slack_admin, body=NewAdmin),
-    Route("POST", "/slack/code", slack_code),
+    Route("GET", "/users", everyone, globally(Action.ADMIN), list[User]),
+    Route("POST", "/users", add, globally(Action.ADMIN), User, body=NewUser, status=201),
+    Route("DELETE", "/users/{name}", remove, globally(Action.ADMIN), RemovedUser),
+    Route("PUT", "/users/{name}/grants", set_rights, globally(Action.ADMIN), User, body=Rights),
+    Route("POST", "/users/{name}/grants", grant, named(Action.ADMIN), User, body=NewGrant),
+    Route("DELETE", "/users/{name}/grants", revoke, named(Action.ADMIN), User, query=Right),
+    Route("POST", "/slack/links", link, globally(Action.ADMIN), User, body=NewLink),
+    Route("POST", "/slack/admins", slack_admin, globally(Action.ADMIN), User, body=NewAdmin),
+    Route("POST", "/slack/code", slack_code, globally(Action.ADMIN), NewCode, is_kept=False),
 )

@@ -1,4 +1,4 @@
-"""What a call is: its route, who asks, its checked path, query and body. Only here are requests read."""
+"""What a call is: its route, who asks, its checked path, query and body. Only here are requests of /api/v1 read."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import orjson
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from bot.errors import InvalidInput
+from bot.permissions import Person
 from bot.problems import Problem, explain
 from bot.services import Services
-from handlers.api.caller import actor
+from handlers import access
+from handlers.access import Access
+from handlers.api import once
 from handlers.commands import Commands
 
 PREFIX = "/api/v1"
@@ -44,10 +47,6 @@ Query = TypeVar("Query")
 M = TypeVar("M", bound=BaseModel)
 
 
-class _PathId(BaseModel):
-    id: Id
-
-
 @dataclass(frozen=True)
 class Call(Generic[Body, Query]):
     """One request. Writes go through `commands`, which knows the actor; `services` is for questions."""
@@ -55,42 +54,90 @@ class Call(Generic[Body, Query]):
     services: Services
     commands: Commands
     request: web.Request
+    person: Person
     body: Body
     query: Query
 
     @property
     def name(self) -> str:
-        """The service in the path, as asked for: it may not exist."""
+        """The service or user in the path, as asked for: it may not exist."""
         return self.request.match_info["name"]
 
     @property
     def id(self) -> int:
         """The number in the path; raises `InvalidInput` when it is none."""
-        return checked(_PathId, dict(self.request.match_info)).id
+        return checked(_PathId, {"id": self.request.match_info["id"]}).id
+
+
+class _PathId(BaseModel):
+    id: Id
+
+
+class Page(NamedTuple):
+    """A part of a long list. `next`: the query of the part after it; empty: there is none."""
+
+    items: Any
+    next: dict[str, Any]
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
 
 
 class Route(NamedTuple):
-    """One row of the API. `body` None: none is read; `dict`: any JSON object, checked by the handler."""
+    """One row of the API.
+
+    `answer`: the type of what `handler` returns, or the media type of a stream. `body` None: none is read; `dict`: any
+    JSON object, checked by the handler. `is_kept` False: the answer holds a secret, so it is not kept for a second
+    request with the same idempotency key.
+    """
 
     method: str
     path: str
     handler: Handler
+    access: Access
+    answer: Any
     body: type[BaseModel] | type[dict[str, Any]] | None = None
     query: type[BaseModel] = Nothing
     status: int = 200
+    is_kept: bool = True
+
+    @property
+    def is_write(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def media_type(self) -> str:
+        """Of what is answered."""
+        return self.answer if isinstance(self.answer, str) else "application/json"
 
 
 def bound(route: Route, services: Services) -> web.RouteDef:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        commands = Commands(services, actor(request))
-        query = checked(route.query, dict(request.query))
-        answer = await route.handler(Call(services, commands, request, await _body(route, request), query))
-        return answer if isinstance(answer, web.StreamResponse) else _json(answer, route.status)
+    """`route` for aiohttp: guarded, checked, answered as JSON."""
+    adapter: TypeAdapter[Any] | None = None if isinstance(route.answer, str) else TypeAdapter(route.answer)
 
-    return web.route(route.method, PREFIX + route.path, handle)
+    async def answer(request: web.Request, body: bytes) -> web.StreamResponse:
+        query = checked(route.query, dict(request.query))
+        commands = Commands(services, access.caller_of(request).actor)
+        values = _values(route, body)
+        found = await route.handler(Call(services, commands, request, access.person_of(request), values, query))
+        if isinstance(found, web.StreamResponse) or adapter is None:
+            return found  # type: ignore[no-any-return]
+        headers = {}
+        if isinstance(found, Page):
+            url = request.rel_url.update_query({**request.query, **found.next})
+            headers = {"Link": f'<{url}>; rel="next"'} if found.next else {}
+            found = found.items
+        return web.Response(
+            body=adapter.dump_json(found), status=route.status, headers=headers, content_type="application/json"
+        )
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        body = b"" if route.body is None else await request.read()
+        if not route.is_write:
+            return await answer(request, body)
+        return await once.perform(services, request, body, lambda: answer(request, body), is_kept=route.is_kept)
+
+    return web.route(route.method, PREFIX + route.path, access.guarded(services, route.access, handle))
 
 
 def checked(model: type[M], values: Any) -> M:
@@ -98,23 +145,19 @@ def checked(model: type[M], values: Any) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InvalidInput("; ".join(map(_in_words, explain(error))) + ".", "docs/cli.md lists the calls.") from None
+        raise InvalidInput("; ".join(map(_in_words, explain(error))) + ".", "docs/api.md lists the calls.") from None
 
 
-async def _body(route: Route, request: web.Request) -> Any:
+def _values(route: Route, body: bytes) -> Any:
     if route.body is None:
         return None
     try:
-        values = orjson.loads(await request.read())
+        values = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"The body is not JSON: {str(error)!r:.140}.", "A JSON object is expected.") from None
     if not isinstance(values, dict):
         raise InvalidInput("The body is not a JSON object.", 'Such as {"kind": "deploy"}.')
     return checked(route.body, values) if issubclass(route.body, BaseModel) else values
-
-
-def _json(answer: Any, status: int) -> web.Response:
-    return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")
 
 
 def _in_words(problem: Problem) -> str:

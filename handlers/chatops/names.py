@@ -18,7 +18,8 @@ async def person(authority: Authority, actor: str) -> str:
     if kind == "cli":
         return f"{name} on the server"
     try:
-        return (await authority.who(actor)).username
+        username = (await authority.who(actor)).username
+        return f"{username} by token {name}" if kind == "token" else username
     except Forbidden:  # they were removed since
         return name
 

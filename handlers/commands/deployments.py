@@ -9,7 +9,7 @@ from bot.errors import Conflict, Forbidden, InvalidInput
 from bot.models import Deployment, Kind, Service, State, Wanted
 from bot.operations import release_named
 from bot.permissions import Action
-from handlers.commands.guard import Actor, checks_itself, needs
+from handlers.commands.guard import Actor, checks_itself, needs, needs_globally
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -87,6 +87,18 @@ class DeploymentCommands(Actor):
         rejected = await self._worker.cancel(deployment, why)
         await self._record("reject", rejected.service, {"deployment": deployment, "reason": reason})
         return rejected
+
+    @needs_globally(Action.DEPLOY)
+    async def run_again(self, delivery: str) -> dict[str, str]:
+        """Looks again for what a delivery brought; what came of it, by service."""
+        found = await self._store.delivery(delivery)
+        services = await self._store.services_of_image(found.image) if found.image else ()
+        if not services:
+            raise Conflict(f"No service uses what delivery {delivery!r:.80} is about.", "`o8 service apply` adds one.")
+        follower = self._services.follower
+        outcomes = {s.name: await follower.look(s.name, actor=self._actor, delivery=found.id) for s in services}
+        await self._record("run again", delivery, {"outcomes": outcomes})
+        return outcomes
 
     @needs(Action.VIEW_STATUS)
     async def rollback_target(self, service: str, release: str = "") -> Deployment:

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bot.accounts import AccessRequest, User
-from bot.errors import Forbidden, InvalidInput
+from bot.errors import Conflict, Forbidden, InvalidInput
 from bot.permissions import GLOBAL, GLOBAL_ONLY, Action, service_of
-from bot.store.people import no_request
+from bot.store.requests import no_request
 from handlers.commands.deployments import stated
 from handlers.commands.guard import Actor, checks_itself, needs_an_account, needs_globally
 
+Right = tuple[Action, str]  # and its scope
 _SERVICE = re.compile(r"service:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _USERNAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
 
 class PeopleCommands(Actor):
     @needs_globally(Action.ADMIN)
-    async def add_user(self, username: str) -> User:
-        """Adds somebody without any right yet."""
-        user = await self._store.add_user(_checked(username))
-        await self._record("user add", username)
+    async def add_user(self, username: str, password: str = "", rights: Sequence[Right] = ()) -> User:
+        """Adds somebody, with a password to log in with and rights, or without them."""
+        if _checked(username) == self._services.authority.admin:
+            raise Conflict(f"{username} is the admin of AUTH_USERNAME.", "Choose another name.")
+        for action, scope in rights:
+            await self._require_granter(action, scope, None)
+        hash = await self._services.logins.hash(password) if password else ""
+        user = await self._store.add_user(username, hash, rights, self._actor)
+        detail = {"rights": [f"{action} {scope}" for action, scope in rights]} if rights else {}
+        await self._record("user add", username, detail)
+        return user
+
+    @needs_globally(Action.ADMIN)
+    async def set_rights(self, username: str, rights: Sequence[Right]) -> User:
+        """Gives somebody exactly these rights; never takes them from the last admin of everything."""
+        for action, scope in rights:
+            await self._require_granter(action, scope, None)
+        user = await self._store.set_rights(username, rights, self._actor)
+        await self._record("rights", username, {"rights": sorted(f"{action} {scope}" for action, scope in rights)})
         return user
 
     @needs_globally(Action.ADMIN)
@@ -90,7 +107,7 @@ class PeopleCommands(Actor):
 
         What somebody may not see they cannot ask for by its name; in `global` they can.
         """
-        _check_scope(action, scope)
+        check_scope(action, scope)
         authority, service = self._services.authority, service_of(scope)
         person = await (
             authority.require(self._actor, Action.VIEW_STATUS, service) if service else authority.who(self._actor)
@@ -104,7 +121,7 @@ class PeopleCommands(Actor):
     async def _require_granter(self, action: Action, scope: str, until: datetime | None) -> None:
         """An admin of an existing scope, for as long as the right is to last (None: for ever)."""
         person = await self._require(Action.ADMIN, service_of(scope))
-        _check_scope(action, scope)
+        check_scope(action, scope)
         if until is not None and until <= datetime.now(UTC):
             raise InvalidInput("A right cannot end before it begins.", "Such as `--for 8h`.")
         if not person.may_grant(action, scope, until):
@@ -125,7 +142,7 @@ class PeopleCommands(Actor):
             raise Forbidden("Nobody decides about their own wish.", "Another admin of that scope can.")
 
 
-def _check_scope(action: Action, scope: str) -> None:
+def check_scope(action: Action, scope: str) -> None:
     """`global`, or `service:` and what could be a name; raises `InvalidInput`."""
     if scope == GLOBAL:
         return

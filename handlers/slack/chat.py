@@ -17,6 +17,7 @@ from bot.chat import Ask, Place
 from bot.errors import O8Error, StoreUnavailable
 from bot.notifiers.slack.client import Identity, SlackClient
 from bot.services import Services
+from handlers.access import public
 from handlers.chatops import verbs as verbs  # fills the registry
 from handlers.chatops.desk import Desk, Heard
 from handlers.chatops.grammar import completed
@@ -54,7 +55,7 @@ class Chat:
 
     def routes(self) -> list[web.RouteDef]:
         """None in Socket Mode: then nothing comes in over HTTP."""
-        return [] if self._transport.is_socket else [web.post(PATH, self._door.receive)]
+        return [] if self._transport.is_socket else [web.post(PATH, public(self._door.receive))]
 
     async def start(self) -> None:
         """Takes up what a kill has left; in Socket Mode connects."""

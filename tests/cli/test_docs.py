@@ -9,8 +9,6 @@ import click
 import pytest
 
 from bot.cli import Exit, o8
-from handlers.api import ROUTES
-from handlers.api.routing import Route
 from tests.cli.conftest import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "cli.md").read_text()
@@ -56,10 +54,3 @@ def test_every_exit_code_is_documented(code: Exit) -> None:
 
 def test_every_command_but_serve_can_print_json() -> None:
     assert [name for name, c in COMMANDS.items() if not any("--json" in p.opts for p in c.params)] == ["o8 serve"]
-
-
-@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
-def test_every_call_of_the_api_has_a_row_with_its_fields(route: Route) -> None:
-    row = next(row for row in ROWS if row.startswith(f"| `{route.method} {route.path}` |"))
-    fields = [*route.query.model_fields, *getattr(route.body, "model_fields", ())]
-    assert all(f"`{field}`" in row for field in fields)

@@ -15,8 +15,8 @@ from aiohttp import web
 from bot.models import State, Wanted
 from handlers import api, errors
 from handlers.api import ROUTES
-from handlers.api.caller import _name
 from handlers.api.routing import bound
+from handlers.auth import _name_of
 from lab.waiting import until
 from tests.small_house import House, open_house
 
@@ -318,7 +318,7 @@ async def test_every_route_has_its_help_and_is_bound_under_the_prefix(house: Hou
 
 
 async def test_the_peer_is_named_by_number_when_the_machine_has_no_name_for_it() -> None:
-    assert _name(4_000_000_001) == "4000000001"
+    assert _name_of(4_000_000_001) == "4000000001"
 
 
 async def _is(fact: bool) -> bool:

@@ -13,6 +13,7 @@ from aiohttp import web
 from yarl import URL
 
 from handlers import errors
+from handlers.access import ACCOUNT
 from handlers.api import ROUTES
 from handlers.api.routing import Call, Route
 from tests.small_house import House, open_house
@@ -95,10 +96,12 @@ async def test_the_hostile_values_do_find_a_handler_that_trusts_them(house: Hous
     async def trusting(call: Call[None, Any]) -> int:
         return int(call.request.query.get("limit", "1"))
 
-    careless = Route("GET", "/careless", trusting, query=next(r for r in ROUTES if r.path == "/audit").query)
+    careless = Route(
+        "GET", "/careless", trusting, ACCOUNT, int, query=next(r for r in ROUTES if r.path == "/audit").query
+    )
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        return web.json_response(await trusting(Call(house.services, None, request, None, None)))  # type: ignore[arg-type]
+        return web.json_response(await trusting(Call(house.services, None, request, None, None, None)))  # type: ignore[arg-type]
 
     application = web.Application(middlewares=[errors.middleware])
     application.router.add_get("/api/v1/careless", handle)

@@ -139,7 +139,15 @@ async def test_the_code_lets_one_in_and_is_not_in_the_audit(house: House) -> Non
 
 
 def test_every_route_about_people_is_tried_here() -> None:
-    tried = set(re.findall(r'"(GET|POST|DELETE)", "(/(?:users|slack)[^"?]*)', Path(__file__).read_text()))
+    tried = set(re.findall(r'"(GET|POST|PUT|DELETE)", "(/(?:users|slack)[^"?]*)', Path(__file__).read_text()))
     for route in people.ROUTES:
         pattern = re.compile(route.path.replace("{name}", "[a-z]+"))
         assert any(method == route.method and pattern.fullmatch(path) for method, path in tried), route.path
+
+
+async def test_rights_are_set_as_a_whole(house: House) -> None:
+    await house.ask("POST", "/users", {"username": "ada", "rights": [{"action": "deploy", "scope": "global"}]})
+    rights = [{"action": "view_logs", "scope": "global"}, {"action": "view_env", "scope": "service:web"}]
+    status, ada = await house.ask("PUT", "/users/ada/grants", {"rights": rights})
+    assert status == 200
+    assert [(g["action"], g["scope"]) for g in ada["grants"]] == [("view_logs", "global"), ("view_env", "service:web")]

@@ -13,8 +13,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from bot.addresses import replica_address
-from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Workload
-from bot.engines.docker import allow, facts, pull, replicas, streams
+from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Usage, Workload
+from bot.engines.docker import allow, facts, pull, replicas, streams, usage
 from bot.engines.docker.connection import Connection
 from bot.engines.docker.containers import Containers, together
 from bot.engines.docker.lines import LogLines
@@ -111,6 +111,13 @@ class DockerEngine:
         found = await together(self._containers.inspect(c.id) for c in await self._containers.find(service))
         seen = [replicas.read(one, self._network.name) for one in found if one]
         return tuple(sorted(seen, key=lambda replica: (replica.service, replica.slot, replica.index)))
+
+    async def usage(self, replica: str) -> Usage | None:
+        found = await self._containers.stats(replica)
+        return usage.read(found) if found else None
+
+    async def foreign_images(self) -> dict[str, str]:
+        return await self._containers.foreign_images()
 
     async def log(
         self, replica: str, *, tail: int | None, since: datetime | None, follow: bool, timestamps: bool

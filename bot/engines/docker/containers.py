@@ -61,6 +61,15 @@ class Containers:
             if line["Names"] and (line["Labels"] or {}).get(allow.INSTALLATION) != self._installation
         )
 
+    async def foreign_images(self) -> dict[str, str]:
+        """Name -> image, as it was asked for, of each container that is not ours."""
+        found = await self._docker.call("list containers", lambda client: client.containers(all=True))
+        return {
+            line["Names"][0].removeprefix("/"): line["Image"]
+            for line in found
+            if line["Names"] and (line["Labels"] or {}).get(allow.INSTALLATION) != self._installation
+        }
+
     async def inspect(self, container_id: str) -> dict[str, Any] | None:
         """All that Docker knows of one container; None when it is gone or not of this installation."""
         allow.replica_id(container_id)
@@ -69,6 +78,13 @@ class Containers:
         )
         labels = found["Config"].get("Labels") or {} if found else {}
         return found if labels.get(allow.INSTALLATION) == self._installation else None
+
+    async def stats(self, container_id: str) -> dict[str, Any] | None:
+        """What one container uses at this moment, at once; None when it is gone."""
+        allow.replica_id(container_id)
+        return await self.unless_gone(
+            f"measure {container_id:.12}", lambda client: client.stats(container_id, stream=False, one_shot=True)
+        )
 
     async def create(self, workload: Workload, index: int) -> None:
         """Creates replica `index` (from 0); raises `EngineError` when name is taken or image absent."""

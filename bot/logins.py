@@ -1,0 +1,144 @@
+"""Names and passwords: whether they belong together, slowly for who guesses; who is logged in where."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+
+from bot import passwords
+from bot.accounts import Session
+from bot.errors import Conflict, LoginRefused, TooManyTries
+from bot.passwords import Passwords
+from bot.store import Store
+
+KNOWN_S = 60.0  # a program that sends its password with every call costs one hash a minute
+KNOWN = 1000
+_ADMIN_HASH = "auth_password"  # in `meta`: of the password that o8 made for the admin of AUTH_USERNAME
+_REFUSED = ("The name or the password is wrong.", "Nobody can say which. An admin can set a new password.")
+
+
+class Failures:
+    """After `free` wrong tries with one key the next must wait, twice as long each time, `longest_s` at most."""
+
+    def __init__(self, free: int, longest_s: float) -> None:
+        self._free = free
+        self._longest_s = longest_s
+        self._seen: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def pause(self, key: str) -> float:
+        """Seconds until the next try is looked at."""
+        count, at = self._seen.get(key, (0, 0.0))
+        pause: float = min(2.0 ** (count - self._free), self._longest_s) if count >= self._free else 0.0
+        return max(at + pause - time.monotonic(), 0.0)
+
+    def note(self, key: str) -> None:
+        count, at = self._seen.pop(key, (0, 0.0))
+        is_old = time.monotonic() - at > 3600
+        self._seen[key] = (1 if is_old else min(count + 1, 1000), time.monotonic())
+        if len(self._seen) > 10_000:
+            self._seen.popitem(last=False)
+
+    def forget(self, key: str) -> None:
+        self._seen.pop(key, None)
+
+
+class Logins:
+    """`admin` lives in no table; `admin_password` empty: o8 made one and keeps its hash."""
+
+    def __init__(self, store: Store, words: Passwords, admin: str, admin_password: str) -> None:
+        self._store = store
+        self._words = words
+        self._admin = admin
+        self._admin_password = admin_password
+        self._admin_hash = ""
+        self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._salt = secrets.token_bytes(16)
+        # One address at one name; one address at any name; any address at one name, never locked out for long.
+        self._failures = {
+            "{name} {address}": Failures(5, 60),
+            "{address}": Failures(30, 60),
+            "{name}": Failures(100, 2),
+        }
+
+    async def first_password(self) -> str:
+        """Makes the admin's password where none was ever set; it is returned this once, and kept as a hash."""
+        if self._admin_password or await self._store.remembered(_ADMIN_HASH):
+            return ""
+        password = secrets.token_urlsafe(15)
+        await self._store.remember(_ADMIN_HASH, await self._words.hash(password))
+        return password
+
+    async def check(self, name: str, password: str, address: str) -> str:
+        """The username, when the password is that of `name`; raises `LoginRefused`, `TooManyTries`.
+
+        `address` is where they call from.
+        """
+        name = name.lower()
+        if pause := max(failures.pause(key) for key, failures in self._counted(name, address)):
+            raise TooManyTries(pause)
+        hash = await self._hash_of(name)
+        if self._is_known(name, password, hash):
+            return name
+        if not await self._words.verify(hash, password):
+            for key, failures in self._counted(name, address):
+                failures.note(key)
+            raise LoginRefused(*_REFUSED)
+        self._counted(name, address)[0][1].forget(f"{name} {address}")
+        if hash and name != self._admin and passwords.is_outdated(hash):
+            hash = await self._words.rehash(password)
+            await self._store.set_password_hash(name, hash, ends_sessions=False)
+        self._learn(name, password, hash or "")
+        return name
+
+    async def open_session(self, name: str, password: str, address: str, agent: str) -> tuple[Session, str]:
+        """A new session, and the secret for its cookie. Raises as `check`."""
+        username = await self.check(name, password, address)
+        session, secret = await self._store.open_session(username, agent)
+        await self._store.record(f"user:{username}", "log in", username, {"address": address})
+        return session, secret
+
+    async def hash(self, password: str) -> str:
+        """For a new user; raises `InvalidInput` for a password that is too short or too long."""
+        return await self._words.hash(password)
+
+    async def set_password(self, username: str, password: str) -> None:
+        """Replaces it, and logs out whoever came in with the old one. Raises `InvalidInput`, `NotFound`;
+        `Conflict` for the admin whose password is a setting."""
+        if username != self._admin:
+            await self._store.user(username)  # raises before a hash is made for nobody
+            await self._store.set_password_hash(username, await self._words.hash(password))
+        elif self._admin_password:
+            raise Conflict(f"The password of {username} is the setting AUTH_PASSWORD.", "Change it there.")
+        else:
+            await self._store.remember(_ADMIN_HASH, await self._words.hash(password))
+            await self._store.close_sessions(username)
+
+    def close(self) -> None:
+        self._words.close()
+
+    async def _hash_of(self, name: str) -> str | None:
+        if name != self._admin:
+            return await self._store.password_hash(name)
+        if not self._admin_password:
+            return await self._store.remembered(_ADMIN_HASH) or None
+        self._admin_hash = self._admin_hash or await self._words.rehash(self._admin_password)
+        return self._admin_hash
+
+    def _counted(self, name: str, address: str) -> list[tuple[str, Failures]]:
+        return [(key.format(name=name, address=address), found) for key, found in self._failures.items()]
+
+    def _is_known(self, name: str, password: str, hash: str | None) -> bool:
+        """Whether the same was right a moment ago, and nothing has changed since."""
+        known, until = self._known.get(self._digest(name, password), ("", 0.0))
+        return bool(hash) and known == hash and until > time.monotonic()
+
+    def _learn(self, name: str, password: str, hash: str) -> None:
+        self._known[self._digest(name, password)] = (hash, time.monotonic() + KNOWN_S)
+        if len(self._known) > KNOWN:
+            self._known.popitem(last=False)
+
+    def _digest(self, name: str, password: str) -> bytes:
+        text = f"{name}\0{password}".encode(errors="replace")
+        return hashlib.blake2b(text, key=self._salt, digest_size=32).digest()

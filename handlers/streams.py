@@ -1,0 +1,99 @@
+"""Answers that do not end: lines, server-sent events, WebSockets. They end when the reader goes, or o8 does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakSet
+
+import orjson
+from aiohttp import web
+
+PATIENCE_S = 30.0  # a reader that takes nothing for so long is gone
+HEARTBEAT_S = 15.0  # shorter than the patience of proxies
+
+
+class _Tasks(WeakSet["asyncio.Task[object]"]):
+    """Those that send."""
+
+
+_OPEN = web.AppKey("open streams", _Tasks)
+
+
+def prepare(application: web.Application) -> None:
+    """Streams of `application` end with it, instead of holding up its end."""
+    application[_OPEN] = _Tasks()
+
+    async def end(application: web.Application) -> None:
+        found = application[_OPEN]
+        for task in list(found):
+            task.cancel()
+
+    application.on_shutdown.append(end)
+
+
+@contextmanager
+def streaming(request: web.Request) -> Iterator[None]:
+    """While an answer is sent that does not end by itself."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 handlers run in tasks
+    found = request.config_dict[_OPEN]
+    found.add(task)
+    try:
+        yield
+    finally:
+        found.discard(task)
+
+
+def is_there(request: web.Request) -> bool:
+    """Whether the reader still is."""
+    return request.transport is not None and not request.transport.is_closing()
+
+
+class Stream:
+    """A response that is written piece by piece. Raises `ConnectionError` once the reader is gone, or takes nothing."""
+
+    def __init__(self, request: web.Request, content_type: str) -> None:
+        self._request = request
+        # nginx must pass on each piece: https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering
+        headers = {"Content-Type": content_type, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        self.response = web.StreamResponse(headers=headers)
+
+    async def open(self) -> None:
+        await self.response.prepare(self._request)
+
+    async def write(self, piece: bytes) -> None:
+        if not is_there(self._request):
+            raise ConnectionResetError
+        try:
+            await asyncio.wait_for(self.response.write(piece), PATIENCE_S)
+        except TimeoutError:
+            if self._request.transport:
+                self._request.transport.abort()
+            raise ConnectionResetError from None
+
+    async def end(self, piece: bytes = b"") -> None:
+        if piece:
+            await self.write(piece)
+        await self.response.write_eof()
+
+
+class Events(Stream):
+    """https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+
+    def __init__(self, request: web.Request) -> None:
+        super().__init__(request, "text/event-stream; charset=utf-8")
+
+    async def send(self, event: str, data: bytes, id: object = "") -> None:
+        """`data` is JSON, which has no line ends."""
+        head = f"event: {event}\n" + (f"id: {id}\n" if id != "" else "")
+        await self.write(head.encode() + b"data: " + data + b"\n\n")
+
+    async def trouble(self, message: str) -> None:
+        """The last event of a stream that cannot go on."""
+        await self.send("trouble", orjson.dumps({"message": message}))
+
+    async def beat(self) -> None:
+        """Tells proxies, and o8 itself, that both ends are there."""
+        await self.write(b": still here\n\n")
