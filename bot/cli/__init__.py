@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.cli import deploying, environment, machine, people, service
+from bot.cli import deploying, environment, machine, people, service, tokens
 from bot.cli.group import Exit, Serve, Session, o8
 
-__all__ = ["Exit", "Serve", "Session", "deploying", "environment", "machine", "o8", "people", "run", "service"]
+__all__ = [
+    "Exit",
+    "Serve",
+    "Session",
+    "deploying",
+    "environment",
+    "machine",
+    "o8",
+    "people",
+    "run",
+    "service",
+    "tokens",
+]
 
 
 def run(arguments: Sequence[str] | None, serve: Serve) -> None:

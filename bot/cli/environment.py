@@ -9,7 +9,7 @@ import click
 
 from bot.cli.group import Group, Session, o8, pass_session
 from bot.cli.output import ago
-from bot.cli.parameters import waiting
+from bot.cli.parameters import secret, waiting
 from bot.cli.watching import bring
 
 
@@ -53,7 +53,7 @@ def set_values(session: Session, service: str, assignments: tuple[str, ...], unt
     if len(bare) > 1 and not sys.stdin.isatty():
         raise click.UsageError("Stdin holds one value: name one KEY without a value.")
     parts = [assignment.partition("=") for assignment in assignments]
-    values = {key: value if is_given else _secret(key) for key, is_given, value in parts}
+    values = {key: value if is_given else secret(f"Value of {key}") for key, is_given, value in parts}
     _change(session, service, {"set": values}, until)
 
 
@@ -74,9 +74,3 @@ def _change(session: Session, service: str, body: dict[str, Any], until: str | N
     else:
         text = f"Revision {answer['revision']} is stored; {service} gets it with its next start."
         session.output.show(answer, lambda: session.output.say(text))
-
-
-def _secret(key: str) -> str:
-    if sys.stdin.isatty():
-        return str(click.prompt(f"Value of {key}", hide_input=True, confirmation_prompt=True))
-    return sys.stdin.read().removesuffix("\n").removesuffix("\r")

@@ -9,7 +9,8 @@ import click
 
 from bot.cli.group import Group, Session, o8, pass_session
 from bot.cli.output import ago
-from bot.cli.parameters import Duration
+from bot.cli.parameters import Duration, from_stdin, secret
+from bot.errors import InvalidInput
 from bot.permissions import Action
 
 ACTION = click.Choice([action.value for action in Action])
@@ -25,19 +26,36 @@ def user() -> None:
 def list_users(session: Session) -> None:
     """List all users with their rights."""
     found = session.api.get("users")
-    heads = ("User", "Rights", "Slack", "Since")
-    rows = ([u["username"], _rights(u), " ".join(u["slack"]), ago(u["created_at"])] for u in found)
+    heads = ("User", "Rights", "Slack", "Password", "Since")
+    rows = ([u["username"], rights(u["grants"]), " ".join(u["slack"]), "yes" if u["has_password"] else "-",
+             ago(u["created_at"])] for u in found)  # fmt: skip
     nothing = "No user yet. `o8 slack code` makes the first admin."
     session.output.show(found, lambda: session.output.table(heads, rows, nothing=nothing))
 
 
 @user.command("add")
 @click.argument("username")
+@click.option("--password", "how", flag_value="asked", help="With one for API and dashboard; asked without echo.")
+@click.option("--password-stdin", "how", flag_value="stdin", help="With one that stdin holds.")
 @pass_session
-def add(session: Session, username: str) -> None:
-    """Add somebody, without any right yet."""
-    found = session.api.post("users", body={"username": username})
+def add(session: Session, username: str, how: str | None) -> None:
+    """Add somebody, without any right yet; without a password they use o8 from Slack only."""
+    word = ""
+    if how:
+        word = secret(f"Password of {username}") if how == "asked" else from_stdin()
+        if not word:  # else the API would take it for "without one"
+            raise InvalidInput("The password is empty.", "Stdin holds it, when no terminal asks for it.")
+    found = session.api.post("users", body={"username": username, "password": word})
     session.output.show(found, lambda: session.output.say(f"{username} is added; `o8 user grant` gives rights."))
+
+
+@user.command("password")
+@click.argument("username")
+@pass_session
+def password(session: Session, username: str) -> None:
+    """Set somebody's password, asked without echo or read from stdin; logs them out of all browsers."""
+    found = session.api.put("users", username, "password", body={"password": secret(f"New password of {username}")})
+    session.output.show(found, lambda: session.output.say(f"{username} has a new password."))
 
 
 @user.command("remove")
@@ -62,7 +80,7 @@ def grant(session: Session, username: str, action: str, scope: str, duration: ti
     """Give a right in a scope: `global`, or `service:NAME`."""
     seconds = int(duration.total_seconds()) if duration is not None else None
     found = session.api.post("users", username, "grants", body={"action": action, "scope": scope, "seconds": seconds})
-    session.output.show(found, lambda: session.output.say(f"{username}: {_rights(found)}."))
+    session.output.show(found, lambda: session.output.say(f"{username}: {rights(found['grants'])}."))
 
 
 @user.command("revoke")
@@ -73,7 +91,7 @@ def grant(session: Session, username: str, action: str, scope: str, duration: ti
 def revoke(session: Session, username: str, action: str, scope: str) -> None:
     """Take a right away."""
     found = session.api.delete("users", username, "grants", action=action, scope=scope)
-    session.output.show(found, lambda: session.output.say(f"{username}: {_rights(found) or 'no right'}."))
+    session.output.show(found, lambda: session.output.say(f"{username}: {rights(found['grants']) or 'no right'}."))
 
 
 @o8.group("slack", cls=Group)
@@ -113,11 +131,12 @@ def link(session: Session, slack_user: str, username: str, team: str) -> None:
     session.output.show(found, lambda: session.output.say(f"{slack_user} speaks for {username}."))
 
 
-def _rights(found: dict[str, Any]) -> str:
-    return ", ".join(f"{g['action']} in {g['scope']}{_until(g['expires_at'])}" for g in found["grants"])
+def rights(grants: list[dict[str, Any]]) -> str:
+    """In words, such as `deploy in service:web until 2025-01-31 12:00 UTC`."""
+    return ", ".join(f"{g['action']} in {g['scope']}{until(g['expires_at'])}" for g in grants)
 
 
-def _until(time: str | None) -> str:
+def until(time: str | None) -> str:
     return f" until {datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC" if time else ""
 
 

@@ -25,7 +25,10 @@ class NewPassword(Values):
 
 
 class NewToken(Values):
-    """`username` empty: one's own. `rights` null: all that its owner has. `seconds` null: for ever."""
+    """`username` empty: one's own; over the socket that of AUTH_USERNAME. `rights` null: all that its owner has.
+
+    `seconds` null: for ever.
+    """
 
     name: Annotated[Text, Field(min_length=1, max_length=100)]
     username: Username | Annotated[str, Field(max_length=0)] = ""
@@ -82,7 +85,9 @@ async def add_token(call: Call[NewToken, Nothing]) -> Secret:
     body = call.body
     rights = None if body.rights is None else [(right.action, right.scope) for right in body.rights]
     until = datetime.now(UTC) + timedelta(seconds=body.seconds) if body.seconds else None
-    username = body.username or call.person.username
+    # Who opened the socket has no account of their own.
+    is_socket = caller_of(call.request).way == "socket"
+    username = body.username or (call.services.authority.admin if is_socket else call.person.username)
     token, secret = await call.commands.add_token(username, body.name, rights, until)
     return Secret(token=token, secret=secret)
 
