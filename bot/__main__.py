@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from bot import cli
+from bot import cli, memory
 from bot.errors import O8Error
 from bot.settings import Settings, load
 from bot.version import version
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def serve(environ: Mapping[str, str], is_verbose: bool) -> None:
     """Runs o8 until SIGTERM or SIGINT. Raises `SettingsError`, `AlreadyRunning`, `StoreUnavailable`, `O8Error`."""
+    memory.give_back_large_blocks()
     settings = load(environ)
     _log_to_stderr(is_verbose)
     asyncio.run(_serve(settings))

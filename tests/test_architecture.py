@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bot.engines", "bot.addresses", "bot.tags", "bot.run", "bot.routes"),
     ("bot.findings",),
     ("bot.engines.docker", "bot.nginx", "bot.registry", "bot.store", "bot.vault", "bot.health", "bot.drain",
-     "bot.outage", "bot.clock", "bot.passwords"),
+     "bot.outage", "bot.clock", "bot.passwords", "bot.memory"),
     ("bot.candidate", "bot.resolver", "bot.traffic", "bot.authority", "bot.logins", "bot.observer", "bot.images"),
     ("bot.deployer",),
     ("bot.worker", "bot.notifiers"),
