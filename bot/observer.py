@@ -6,14 +6,15 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from bot.engines import Engine, Replica, Usage
-from bot.errors import O8Error
+from bot.errors import EngineUnavailable, O8Error
 
-SAMPLE_S, SAMPLES = 30.0, 120  # one hour
+SAMPLE_S, SAMPLES = 30.0, 120
+KEPT = timedelta(seconds=SAMPLE_S * SAMPLES)  # one hour
+STALE = timedelta(seconds=2.5 * SAMPLE_S)  # what is older says nothing about now
 AT_ONCE = 4
 SETTLE_S = 0.2  # a deployment changes several replicas in a moment
 _log = logging.getLogger(__name__)
@@ -34,16 +35,30 @@ class Observer:
         self._replicas: dict[str, tuple[Replica, ...]] = {}
         self._samples: defaultdict[str, deque[Sample]] = defaultdict(lambda: deque(maxlen=SAMPLES))
         self._before: dict[str, tuple[float, Usage]] = {}  # replica -> when, and what it had used then
-        self._changed: set[str] = set()  # names of services; empty: all of them
+        self._changed: set[str] = set()  # names of services; "" is all of them
         self._news = asyncio.Event()
+        self._has_looked = asyncio.Event()
+
+    @property
+    def has_looked(self) -> bool:
+        """False until the engine has told what runs: then nothing is known, which is not the same as nothing runs."""
+        return self._has_looked.is_set()
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """As the engine last told; none while it has not told anything yet."""
         return self._replicas.get(service, ())
 
     def samples(self, service: str) -> tuple[Sample, ...]:
-        """The last hour, oldest first."""
-        return tuple(self._samples.get(service, ()))
+        """The last hour, oldest first; with gaps where the service or the engine was down."""
+        since = datetime.now(UTC) - KEPT
+        return tuple(sample for sample in self._samples.get(service, ()) if sample.at > since)
+
+    def now(self, service: str) -> Sample | None:
+        """What is used at this moment, as of the last sample; None when none is recent, or nothing runs any more."""
+        found = self._samples.get(service)
+        if not found or datetime.now(UTC) - found[-1].at > STALE or not _running(self.replicas(service)):
+            return None
+        return found[-1]
 
     def service_of(self, container: str) -> str:
         """The service of a container, by its id or the first 12 characters of it; empty when it is not known."""
@@ -67,13 +82,19 @@ class Observer:
         for name in [service] if service else set(self._replicas) - set(found):
             self._replicas.pop(name, None)
         self._replicas.update({name: tuple(group) for name, group in found.items()})
+        if not service:
+            self._has_looked.set()
 
     async def measure(self) -> None:
-        """Takes one sample of each service that runs."""
+        """Takes one sample of each service that runs; none of the others once the engine does not answer."""
         gate = asyncio.Semaphore(AT_ONCE)
-        running = {name: [r for r in group if r.state == "running"] for name, group in self._replicas.items()}
-        names = [name for name, group in running.items() if group]
-        await asyncio.gather(*(self._measure(name, running[name], gate) for name in names))
+        running = {name: found for name, group in self._replicas.items() if (found := _running(group))}
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for name, group in running.items():
+                    tasks.create_task(self._measure(name, group, gate))
+        except* EngineUnavailable as trouble:
+            _log.info("What services use is not known at the moment: %s", trouble.exceptions[0])
         alive = {replica.id for group in running.values() for replica in group}
         self._before = {id: seen for id, seen in self._before.items() if id in alive}
         for name in set(self._samples) - set(self._replicas):
@@ -83,10 +104,10 @@ class Observer:
         cpus, memory, limit, is_known = 0.0, 0, 0, False
         for replica in replicas:
             async with gate:
-                usage = await self._engine.usage(replica.id)
+                usage = await self._usage(replica.id)
+                now = asyncio.get_running_loop().time()
             if usage is None:
                 continue
-            now = asyncio.get_running_loop().time()
             before = self._before.get(replica.id)
             self._before[replica.id] = (now, usage)
             if before and now > before[0]:
@@ -96,6 +117,16 @@ class Observer:
             limit += usage.memory_limit
         if is_known:
             self._samples[service].append(Sample(datetime.now(UTC), cpus, memory, limit))
+
+    async def _usage(self, replica: str) -> Usage | None:
+        """None also when the engine cannot tell it of this one. Raises `EngineUnavailable`: it tells of none."""
+        try:
+            return await self._engine.usage(replica)
+        except EngineUnavailable:
+            raise
+        except O8Error as trouble:
+            _log.info("What %.12s uses is not known: %s", replica, trouble)
+            return None
 
     async def _listen(self) -> None:
         async for change in self._engine.changes():
@@ -118,7 +149,11 @@ class Observer:
                 await asyncio.sleep(1)
 
     async def _sample(self) -> None:
+        await self._has_looked.wait()
         while True:
-            with suppress(O8Error):  # Docker is away: there is a gap in the history
-                await self.measure()
+            await self.measure()
             await asyncio.sleep(SAMPLE_S)
+
+
+def _running(replicas: Iterable[Replica]) -> list[Replica]:
+    return [replica for replica in replicas if replica.state == "running"]

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from bot.configuration import Configuration
-from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Workload
-from bot.errors import EngineError, ImageNotFound
+from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Usage, Workload
+from bot.errors import EngineError, ImageNotFound, O8Error
 from bot.models import Address, Slot
 from bot.registry import Resolved
 
@@ -24,6 +24,10 @@ class FakeEngine:
         self.goes_on = asyncio.Event()  # ends logs that are followed
         self.log_breaks = False
         self.open_logs = 0
+        self.used: dict[str, Usage] = {}  # by replica; one that runs and is not named has used nothing
+        self.trouble: O8Error | None = None  # what every question about what runs is answered with
+        self.foreign: dict[str, str] = {}  # containers that are not ours, and their images
+        self._listeners: list[asyncio.Queue[Change]] = []
 
     def addresses(self, block: int, slot: Slot, replicas: int, port: int) -> tuple[Address, ...]:
         return (Address("127.0.0.1", port),) * replicas
@@ -48,20 +52,26 @@ class FakeEngine:
             )
             for index in range(workload.configuration.replicas)
         ]  # fmt: skip
+        self.tell(workload.service, "start")
 
     async def resume(self, service: str, slot: Slot) -> None:
         self._set(service, slot, "running")
+        self.tell(service, "start")
 
     async def settle(self, service: str, slot: Slot, restart: str) -> None:
         pass
 
     async def stop(self, service: str, slot: Slot, timeout_s: int) -> None:
         self._set(service, slot, "exited")
+        self.tell(service, "die")
 
     async def clear(self, service: str, slot: Slot) -> None:
         self.replicas.pop((service, slot), None)
+        self.tell(service, "destroy")
 
     async def observe(self, service: str = "") -> tuple[Replica, ...]:
+        if self.trouble:
+            raise self.trouble
         return tuple(r for group in self.replicas.values() for r in group if service in ("", r.service))
 
     async def log(
@@ -78,9 +88,29 @@ class FakeEngine:
         finally:
             self.open_logs -= 1
 
+    async def usage(self, replica: str) -> Usage | None:
+        if self.trouble:
+            raise self.trouble
+        is_running = any(r.id == replica and r.state == "running" for group in self.replicas.values() for r in group)
+        return self.used.get(replica, Usage(0, 0, 0)) if is_running else None
+
+    async def foreign_images(self) -> dict[str, str]:
+        return dict(self.foreign)
+
     async def changes(self) -> AsyncIterator[Change]:
-        await asyncio.Event().wait()
-        yield Change("", "")
+        told: asyncio.Queue[Change] = asyncio.Queue()
+        self._listeners.append(told)
+        try:
+            yield Change("", "connected")
+            while True:
+                yield await told.get()
+        finally:
+            self._listeners.remove(told)
+
+    def tell(self, service: str, what: str) -> None:
+        """To all who listen for changes; without a service: the connection was made anew."""
+        for told in self._listeners:
+            told.put_nowait(Change(service, what))
 
     async def remove_image(self, image: str, digest: str) -> None:
         pass
