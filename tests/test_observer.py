@@ -59,6 +59,13 @@ def shows(found: Observer, service: str, states: list[str]) -> Callable[[], Awai
     return look
 
 
+def has_looked(found: Observer) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return found.has_looked
+
+    return look
+
+
 async def sample(
     engine: FakeEngine, found: Observer, cpu_seconds: float, memory: int, replica: str = "web-a-0"
 ) -> None:
