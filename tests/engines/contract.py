@@ -270,6 +270,10 @@ class EngineContract:
             await engine.clear(service_name, "a")
             assert await asyncio.wait_for(anext(changes), 20) == (service_name, "destroy")
 
+    async def test_our_own_replicas_are_no_strangers(self, engine: Engine, image: Image, service_name: str) -> None:
+        await engine.start(workload(image, service_name))
+        assert not [name for name in await engine.foreign_images() if service_name in name]
+
     async def test_facts_describe_the_engine(self, engine: Engine) -> None:
         facts = await engine.facts()
         assert facts.platform.startswith("linux/")

@@ -103,6 +103,24 @@ async def test_an_address_held_by_another_container_is_named(
         await engine.start(workload(image, service_name))
 
 
+async def test_the_images_of_strangers_are_named_as_they_were_asked_for(
+    engine: DockerEngine, client: docker.APIClient, foreign: list[str], image: Image, service_name: str
+) -> None:
+    """Docker's list names only the id of an image whose tag means another one by now."""
+    moving = f"{image.image}:{service_name}"
+    client.tag(f"{image.image}:{image.tag}", image.image, service_name)
+    wanted = {
+        f"{service_name}-tag": f"{image.image}:{image.tag}", f"{service_name}-moved": moving,
+        f"{service_name}-digest": f"{image.image}@{image.digest}",
+    }  # fmt: skip
+    for name, reference in wanted.items():
+        foreign.append(client.create_container(reference, name=name)["Id"])
+    client.start(foreign[0])
+    client.remove_image(moving, force=True)
+    found = await engine.foreign_images()
+    assert {name: image for name, image in found.items() if service_name in name} == wanted
+
+
 async def test_containers_of_another_installation_are_not_seen_or_removed(
     engine: DockerEngine, engine_host: str, place: Place, tmp_path: Path, image: Image, service_name: str
 ) -> None:

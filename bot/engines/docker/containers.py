@@ -64,11 +64,20 @@ class Containers:
     async def foreign_images(self) -> dict[str, str]:
         """Name -> image, as it was asked for, of each container that is not ours."""
         found = await self._docker.call("list containers", lambda client: client.containers(all=True))
-        return {
-            line["Names"][0].removeprefix("/"): line["Image"]
+        images = await together(
+            self._image_asked_for(line)
             for line in found
             if line["Names"] and (line["Labels"] or {}).get(allow.INSTALLATION) != self._installation
-        }
+        )
+        return dict(images)
+
+    async def _image_asked_for(self, line: dict[str, Any]) -> tuple[str, str]:
+        """The list has only the id of an image whose tag means another one by now."""
+        name, image = line["Names"][0].removeprefix("/"), str(line["Image"])
+        if image.startswith("sha256:"):
+            whole = await self.unless_gone(f"look at {name}", lambda client: client.inspect_container(line["Id"]))
+            image = str(whole["Config"]["Image"]) if whole else image
+        return name, image
 
     async def inspect(self, container_id: str) -> dict[str, Any] | None:
         """All that Docker knows of one container; None when it is gone or not of this installation."""
