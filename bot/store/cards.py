@@ -70,9 +70,9 @@ class Cards(Connection):
 
     @change
     def postpone_card(self, db: Database, id: int, not_before: datetime) -> None:
-        """Not now: the channel is left alone."""
+        """Not now: the channel is left alone. What failed before is past."""
         until = not_before.isoformat(timespec="milliseconds")
-        db.execute("UPDATE cards SET not_before = ? WHERE id = ?", [until, id])
+        db.execute("UPDATE cards SET not_before = ?, failures = 0 WHERE id = ?", [until, id])
 
     @change
     def card_gone(self, db: Database, id: int) -> None:

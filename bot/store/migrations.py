@@ -196,7 +196,8 @@ _REVISIONS = (
 
 _COUNT = """INSERT INTO counters VALUES ({0}, {1}, {2})
     ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value;"""
-_SECONDS = "max((julianday(new.ended_at) - julianday(new.started_at)) * 86400, 0)"
+# Rows hold milliseconds; a clock that was set back must not take away what was counted.
+_SECONDS = "max(round((julianday(new.ended_at) - julianday(new.started_at)) * 86400, 3), 0)"
 # Counted in the transaction of what is counted, so that they survive restarts and never go down.
 _COUNTERS = (
     "CREATE TABLE counters (name TEXT NOT NULL, label TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (name, label))",

@@ -88,7 +88,7 @@ async def audit_verification(call: Call[None, Nothing]) -> Verification:
 def _status(call: Call[Any, Any], found: Overview, newest: str | None) -> ShownStatus:
     service, live = found.service, found.live
     run = call.services.worker.running(service.name)
-    now = next(iter(call.services.observer.samples(service.name)[-1:]), None)
+    now = call.services.observer.now(service.name)
     return ShownStatus(
         service=service.name, image=service.configuration.image, release=live.release if live else None, newest=newest,
         state=shown.state(service), since=live.switched_at if live else None,

@@ -172,6 +172,12 @@ class Queue(RuleBasedStateMachine):
         assert set(self.wait(self.ledger.store.write(changes_of_state))) <= DRAWN
 
     @invariant()
+    def each_ending_was_counted_once(self) -> None:
+        ended = "SELECT state, count(*) FROM deployments WHERE finished_at IS NOT NULL GROUP BY state"
+        found = self.wait(self.ledger.store.read(lambda db: dict(db.execute(ended).fetchall())))
+        assert self.wait(self.ledger.store.counts("deployments")) == found
+
+    @invariant()
     def exactly_the_endings_have_a_time(self) -> None:
         for deployment in self.wait(self.ledger.store.deployments(limit=1000)):
             assert deployment.state.is_ending == (deployment.finished_at is not None)
