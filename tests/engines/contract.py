@@ -274,6 +274,56 @@ class EngineContract:
         await engine.start(workload(image, service_name))
         assert not [name for name in await engine.foreign_images() if service_name in name]
 
+    async def test_use_of_processors_grows_with_work_and_memory_stays_within_its_limit(
+        self, engine: Engine, image: Image, service_name: str
+    ) -> None:
+        limits = {"memory": "64m", "cpus": 0.5}
+        await engine.start(workload(image, service_name, script="while :; do :; done", limits=limits))
+        replica = await only(engine, service_name)
+        first = await engine.usage(replica.id)
+        assert first
+
+        async def has_worked() -> bool:
+            found = await engine.usage(replica.id)
+            return found is not None and found.cpu_seconds > first.cpu_seconds + 0.1
+
+        assert await until(has_worked)
+        assert 0 < first.memory_bytes < first.memory_limit == 64 * 1024**2
+
+    async def test_who_only_waits_uses_next_to_nothing(self, engine: Engine, image: Image, service_name: str) -> None:
+        await engine.start(workload(image, service_name, script="exec sleep 1000"))
+        replica = await only(engine, service_name)
+        first = await engine.usage(replica.id)
+        await asyncio.sleep(0.5)
+        second = await engine.usage(replica.id)
+        assert first and second and 0 <= second.cpu_seconds - first.cpu_seconds < 0.1
+
+    async def test_memory_that_is_held_is_told_and_files_that_were_written_are_not(
+        self, engine: Engine, image: Image, service_name: str
+    ) -> None:
+        async def memory_after(does: str) -> int:
+            await engine.start(workload(image, service_name, script=f"{does}; echo done; {LOOP}"))
+
+            async def is_done() -> bool:
+                return b"done" in await log_of(engine, service_name)
+
+            await until(is_done, 30)
+            found = await engine.usage((await only(engine, service_name)).id)
+            assert found
+            return found.memory_bytes
+
+        writes = "dd if=/dev/zero of=/tmp/file bs=1M count=60 2>/dev/null; sync"
+        assert await memory_after(writes) < 30_000_000
+        assert await memory_after("x=$(head -c 40000000 /dev/zero | tr '\\0' x)") > 30_000_000
+
+    async def test_who_does_not_run_uses_nothing(self, engine: Engine, image: Image, service_name: str) -> None:
+        await engine.start(workload(image, service_name))
+        replica = await only(engine, service_name)
+        await engine.stop(service_name, "a", 1)
+        assert await engine.usage(replica.id) is None
+        await engine.clear(service_name, "a")
+        assert await engine.usage(replica.id) is None
+
     async def test_facts_describe_the_engine(self, engine: Engine) -> None:
         facts = await engine.facts()
         assert facts.platform.startswith("linux/")
