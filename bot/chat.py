@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -20,6 +21,16 @@ class Package(Model):
     state: Literal["offered", "installed", "dismissed"]
     first_seen: datetime
     last_seen: datetime
+
+    @property
+    def service_name(self) -> str:
+        """What a service of it would be called: `ghcr.io/acme/Shop_Front` -> `shop-front`."""
+        return service_name(self.image)
+
+
+def service_name(image: str) -> str:
+    """The last part of an image's name, as a service may be called."""
+    return re.sub(r"[^a-z0-9]+", "-", image.rpartition("/")[2].lower())[:63].strip("-")
 
 
 class CardKind(StrEnum):

@@ -40,8 +40,9 @@ class Operations:
         self._vault = vault
         self._subnet = subnet
 
-    async def apply(self, configuration: Configuration, actor: str) -> Applied:
-        """Stores a service file; a service that runs is deployed with it when containers or site change.
+    async def apply(self, configuration: Configuration, actor: str, *, is_deployed: bool = True) -> Applied:
+        """Stores a service file; a service that runs is deployed with it when containers or site change, unless
+        `is_deployed` is False.
 
         Raises `Conflict` when a domain or port belongs to another service, or the service is locked.
         """
@@ -55,12 +56,12 @@ class Operations:
             {s: self._engine.addresses(block, s, configuration.replicas, configuration.port) for s in SLOTS},
         )
         does_run = before is not None and before.live is not None and not before.is_stopped
-        is_deployed = before and does_run and before.configuration.fingerprint != configuration.fingerprint
-        if before and is_deployed:
+        changes = before and does_run and before.configuration.fingerprint != configuration.fingerprint
+        if before and changes:
             refuse_while_locked(before)
         is_new = await self._store.apply(configuration, addresses.last_block(self._subnet))
         deployment = None
-        if is_deployed:
+        if changes and is_deployed:
             deployment = await self._configure(configuration.name, actor, "new configuration")
         return Applied(await self._store.service(configuration.name), is_new, deployment)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from bot.services import Services
-from handlers import access, api, cors, errors, github, health, streams
+from handlers import access, api, cors, errors, github, health, orchestr8, streams
 
 LARGEST_BODY = 2 * 1024 * 1024  # an environment of 256 KiB, however JSON writes it
 
@@ -15,7 +15,9 @@ LARGEST_BODY = 2 * 1024 * 1024  # an environment of 256 KiB, however JSON writes
 def public(services: Services, more: Iterable[web.RouteDef] = ()) -> web.Application:
     """For everybody who knows the address; `more`: such as Slack's. Raises `Undeclared`."""
     application = _application(services)
-    application.add_routes([*github.routes(services), *health.routes(services), *api.routes(services), *more])
+    for part in (github, health, api, orchestr8):
+        application.add_routes(part.routes(services))
+    application.add_routes(more)
     access.refuse_undeclared(application)
     return application
 

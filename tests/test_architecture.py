@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("handlers.chatops", "handlers.auth"),
     ("handlers.access", "handlers.streams"),
     ("handlers.cors", "handlers.live_logs"),
-    ("handlers.api", "handlers.github", "handlers.health", "handlers.slack"),
+    ("handlers.api", "handlers.orchestr8", "handlers.github", "handlers.health", "handlers.slack"),
     ("handlers.application",),
     ("bot.app",),
     ("bot.cli",),

@@ -18,8 +18,11 @@ DEFAULT_LOCK = timedelta(hours=4)
 
 class ServiceCommands(Actor):
     @checks_itself(Action.EDIT_CONFIGURATION)
-    async def apply(self, configuration: Configuration) -> Applied:
-        """Adds a service (which needs `add_new_service`), or changes its configuration and deploys the change."""
+    async def apply(self, configuration: Configuration, *, is_deployed: bool = True) -> Applied:
+        """Adds a service (which needs `add_new_service`), or changes its configuration and deploys the change.
+
+        `is_deployed` False: another deployment that is asked for next brings it.
+        """
         name, authority = configuration.name, self._services.authority
         if name in await authority.seen_by(await authority.who(self._actor)):
             await self._require(Action.EDIT_CONFIGURATION, name)
@@ -27,7 +30,7 @@ class ServiceCommands(Actor):
             await self._require(Action.ADD_NEW_SERVICE)
             if name in await self._store.service_names():  # hidden from them, but its name is taken
                 raise Conflict(f"The name {name} is taken.", "Choose another one.")
-        return await self._apply(configuration)
+        return await self._apply(configuration, is_deployed=is_deployed)
 
     @needs(Action.MANAGE)
     async def remove(self, service: str) -> None:
@@ -119,7 +122,7 @@ class ServiceCommands(Actor):
         await self._store.dismiss_package(image)
         await self._record("dismiss", image)
 
-    async def _apply(self, configuration: Configuration) -> Applied:
-        applied = await self._services.operations.apply(configuration, self._actor)
+    async def _apply(self, configuration: Configuration, *, is_deployed: bool = True) -> Applied:
+        applied = await self._services.operations.apply(configuration, self._actor, is_deployed=is_deployed)
         await self._record("apply", configuration.name, configuration.model_dump(mode="json"))
         return applied

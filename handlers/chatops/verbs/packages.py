@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
+from bot.chat import service_name
 from bot.configuration import read
-from bot.errors import Conflict
 from bot.permissions import Action
 from handlers.chatops import names
 from handlers.chatops.registry import form, verb
 from handlers.chatops.reply import Button, Field, Form, Reply
 from handlers.chatops.talk import Talk
 from handlers.chatops.verbs.deploying import begun
-
-_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
 @verb("available", Action.ADD_NEW_SERVICE)
@@ -37,9 +33,8 @@ async def install(talk: Talk, *, image: str) -> Reply:
     Example: `/o8 install ghcr.io/acme/shop`
     """
     image = image.removesuffix(":latest").lower()
-    name = _NOT_IN_NAMES.sub("-", image.rpartition("/")[2])[:63].strip("-")
     fields = (
-        Field("name", "Name of the service", value=name),
+        Field("name", "Name of the service", value=service_name(image)),
         Field("port", "Port inside the container", "number", value="8080"),
         Field("domains", "Domains", hint="Comma-separated. Empty: its name under BASE_DOMAIN.", is_optional=True),
         Field("health", "Path of the health check", value="/", is_optional=True),
@@ -61,17 +56,7 @@ async def install_form(talk: Talk, *, image: str, name: str, port: str, auto_dep
         "domains": [domain.strip() for domain in domains.split(",") if domain.strip()],
         "health": {"path": health.strip() or "/"}, "follow": {"auto_deploy": auto_deploy},
     })  # fmt: skip
-    if configuration.name in await talk.services.store.service_names():
-        raise Conflict(f"There is a service {configuration.name} already.", "Choose another name.")
-    pushed = await _pushed_tag(talk, image)
-    await talk.commands.apply(configuration)
-    await talk.services.store.package_installed(image)
-    # Whoever may add a service may deploy it this once, the tag that was pushed or else the newest.
-    return await begun(talk, await talk.commands.first_deployment(configuration.name, pushed))
-
-
-async def _pushed_tag(talk: Talk, image: str) -> str:
-    return next((p.tag for p in await talk.services.store.packages() if p.image == image), "")
+    return await begun(talk, await talk.commands.install(configuration))
 
 
 @verb("dismiss IMAGE", Action.ADD_NEW_SERVICE, writes=True)
