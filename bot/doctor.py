@@ -70,7 +70,7 @@ class Doctor:
         return said | {"slack": self._notifier.trouble() if self._notifier else ""}
 
     async def _nginx_runs(self) -> None:
-        if not (await self._nginx.facts()).is_running:
+        if not await self._nginx.is_answering():  # `facts` would run nginx three times
             raise O8Error("nginx does not run.")
 
     async def _check_engine(self) -> AsyncIterator[Finding]:

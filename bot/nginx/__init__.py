@@ -63,6 +63,11 @@ class Nginx:
     def mode(self) -> Mode:
         return self._server.mode
 
+    @property
+    def reloads(self) -> int:
+        """How often nginx was told to load its files anew, since o8 started."""
+        return self._publisher.reloads
+
     async def start(self) -> None:
         """nginx serves what our files say. Embedded: the running one is adopted, or a new one started."""
         is_forced = await self._server.prepare()
@@ -115,6 +120,10 @@ class Nginx:
         """Visitors get 503 with a small page, or the service again."""
         await self._flags.maintenance(service, on)
 
+    async def is_answering(self) -> bool:
+        """Whether anything answers where the sites are. One request: it may be asked often."""
+        return await self._probe.is_answering()
+
     async def facts(self) -> NginxFacts:
         """What is, not what should be; raises nothing when nginx is missing or down."""
         served = await self._probe.ask()
@@ -123,7 +132,7 @@ class Nginx:
         return NginxFacts(
             mode=self.mode,
             version=self._version(),
-            is_running=served is not None or await self._probe.is_answering(),
+            is_running=served is not None or await self.is_answering(),
             test_output=await self._test_output(),
             is_included=served is not None or f"# configuration file {self._server.sites / SHARED}:" in dump,
             can_stat_slots=served is not None and served.can_stat_slots,

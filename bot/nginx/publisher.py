@@ -43,6 +43,7 @@ class Publisher:
         self._server = server
         self._folder = folder
         self._probe = probe
+        self.reloads = 0  # how often nginx was told to load its files anew
         self._waiting: list[Change] = []
         self._work: asyncio.Task[None] | None = None
 
@@ -140,7 +141,7 @@ class Publisher:
             raise
         old_workers = await self._probe.workers()
         try:
-            await self._server.reload()
+            await self._reload()
             await self._probe.confirm(generation, old_workers, self._server.refusal)
         except NginxError:
             await asyncio.to_thread(self._folder.swap, before)
@@ -151,9 +152,13 @@ class Publisher:
     async def _reload_as_before(self) -> None:
         with suppress(NginxError):  # the first trouble is the one to tell
             if (await self._server.test()).is_ok:
-                await self._server.reload()
+                await self._reload()
                 return
         _log.warning("nginx could not be reloaded with the files as they were; the next change does it")
+
+    async def _reload(self) -> None:
+        await self._server.reload()
+        self.reloads += 1
 
     async def _blame_others(self, trouble: NginxError) -> None:
         """Our files are as before. If nginx still refuses, the change was not to blame; raises what is."""

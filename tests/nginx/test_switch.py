@@ -109,6 +109,13 @@ async def test_what_is_live_already_is_not_reloaded(front: Front, backends: Back
     assert front.reloads() == before
 
 
+async def test_reloads_are_counted_as_nginx_itself_saw_them(front: Front, backends: Backends) -> None:
+    seen, counted = front.reloads(), front.nginx.reloads
+    for turn in range(3):
+        await front.publish({"a": [backends[turn % 2]], "b": [backends[turn % 2]]})
+    assert front.nginx.reloads - counted == front.reloads() - seen == 3
+
+
 async def test_publish_returns_when_every_fresh_connection_gets_the_new_text(front: Front, backends: Backends) -> None:
     one, two = backends
     for turn in range(4):
@@ -495,6 +502,7 @@ async def test_the_facts_are_those_of_the_running_nginx(front: Front, backends: 
     await front.publish({"a": [backends[0]], "b": [backends[1]]})
     facts = await front.nginx.facts()
     assert (facts.mode, facts.is_running, facts.is_included) == (front.nginx.mode, True, True)
+    assert await front.nginx.is_answering()
     assert (facts.test_output, facts.can_stat_slots) == ("ok", True)
     assert facts.version.count(".") == 2
     assert facts.worker_shutdown_timeout == ("30s" if front.system else "10m")
@@ -522,6 +530,7 @@ async def test_facts_tell_a_foreign_breakage_and_a_stopped_nginx(system: Front) 
     system.system.stop()
     facts = await system.nginx.facts()
     assert (facts.is_running, facts.generation) == (False, None)
+    assert not await system.nginx.is_answering()
 
 
 async def test_only_this_machine_may_ask_for_the_generation(embedded: Front) -> None:
