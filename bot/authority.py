@@ -116,6 +116,10 @@ class Authority:
         """Names of the services that `person` may see."""
         return tuple(name for name in await self._store.service_names() if person.may(Action.VIEW_STATUS, name))
 
+    def name_for(self, username: str) -> str:
+        """What a new user may be called: the admin's name, which is in no table, is nobody else's."""
+        return f"{username[:57]}-slack" if username == self.admin else username
+
     async def new_code(self) -> str:
         """A code with which one Slack account becomes admin of everything: once, within `CODE_LASTS`."""
         code = secrets.token_hex(5).upper()
@@ -127,7 +131,7 @@ class Authority:
 
         After `CODE_TRIES` wrong ones the code is void.
         """
-        wanted = _hash(code.strip().upper())
+        wanted, username = _hash(code.strip().upper()), self.name_for(username)
         user = await self._store.redeem_code(wanted, team, slack_user, username, most=CODE_TRIES)
         return user is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -15,7 +16,10 @@ from bot.store import Store
 
 KNOWN_S = 60.0  # a program that sends its password with every call costs one hash a minute
 KNOWN = 1000
+AT_ONCE = 2  # passwords that are looked at: others wait, and meet the pause that a wrong one before them brought
+REFUSED_AFTER_S = 0.3  # at least, so that nobody sees in the time whether a name exists and how its hash was made
 _ADMIN_HASH = "auth_password"  # in `meta`: of the password that o8 made for the admin of AUTH_USERNAME
+_SETTING_HASH = "auth_password_setting"  # in `meta`: of the AUTH_PASSWORD of the last start
 _REFUSED = ("The name or the password is wrong.", "Nobody can say which. An admin can set a new password.")
 
 
@@ -55,6 +59,7 @@ class Logins:
         self._admin_hash = ""
         self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self._salt = secrets.token_bytes(16)
+        self._places = asyncio.Semaphore(AT_ONCE)
         # One address at one name; one address at any name; any address at one name, never locked out for long.
         self._failures = {
             "{name} {address}": Failures(5, 60),
@@ -63,7 +68,11 @@ class Logins:
         }
 
     async def first_password(self) -> str:
-        """Makes the admin's password where none was ever set; it is returned this once, and kept as a hash."""
+        """Makes the admin's password where none was ever set; it is returned this once, and kept as a hash.
+
+        Called at each start: where AUTH_PASSWORD is another one than at the last, the admin's sessions end.
+        """
+        await self._note_setting()
         if self._admin_password or await self._store.remembered(_ADMIN_HASH):
             return ""
         password = secrets.token_urlsafe(15)
@@ -75,27 +84,15 @@ class Logins:
 
         `address` is where they call from.
         """
-        name = name.lower()
-        if pause := max(failures.pause(key) for key, failures in self._counted(name, address)):
-            raise TooManyTries(pause)
-        hash = await self._hash_of(name)
-        if self._is_known(name, password, hash):
-            return name
-        if not await self._words.verify(hash, password):
-            for key, failures in self._counted(name, address):
-                failures.note(key)
-            raise LoginRefused(*_REFUSED)
-        self._counted(name, address)[0][1].forget(f"{name} {address}")
-        if hash and name != self._admin and passwords.is_outdated(hash):
-            hash = await self._words.rehash(password)
-            await self._store.set_password_hash(name, hash, ends_sessions=False)
-        self._learn(name, password, hash or "")
-        return name
+        return (await self._let_in(name.lower(), password, address))[0]
 
     async def open_session(self, name: str, password: str, address: str, agent: str) -> tuple[Session, str]:
         """A new session, and the secret for its cookie. Raises as `check`."""
-        username = await self.check(name, password, address)
+        username, hash = await self._let_in(name.lower(), password, address)
         session, secret = await self._store.open_session(username, agent)
+        if await self._hash_of(username) != hash:  # a new password came meanwhile, and ended all sessions but this
+            await self._store.close_session(session.id)
+            raise LoginRefused(*_REFUSED)
         await self._store.record(f"user:{username}", "log in", username, {"address": address})
         return session, secret
 
@@ -118,6 +115,52 @@ class Logins:
     def close(self) -> None:
         self._words.close()
 
+    async def _let_in(self, name: str, password: str, address: str) -> tuple[str, str]:
+        """Name and hash of who is right. What others do wrong stops nobody who was right a moment ago."""
+        begin, own = time.monotonic(), f"{name} {address}"
+        if pause := self._failures["{name} {address}"].pause(own):
+            raise TooManyTries(pause)
+        hash = await self._hash_of(name)
+        if hash and self._is_known(name, password, hash):
+            return name, hash
+        try:
+            async with self._places:
+                hash = await self._verified(name, password, address)
+        except LoginRefused:
+            await asyncio.sleep(begin + REFUSED_AFTER_S - time.monotonic())
+            raise
+        self._failures["{name} {address}"].forget(own)
+        self._learn(name, password, hash)
+        return name, hash
+
+    async def _verified(self, name: str, password: str, address: str) -> str:
+        """The hash that the password fits, of now: both may have changed while others had their turn."""
+        if pause := max(failures.pause(key) for key, failures in self._counted(name, address)):
+            raise TooManyTries(pause)
+        hash = await self._hash_of(name)
+        if hash and self._is_known(name, password, hash):
+            return hash
+        if not await self._words.verify(hash, password) or not hash:
+            for key, failures in self._counted(name, address):
+                failures.note(key)
+            raise LoginRefused(*_REFUSED)
+        if name == self._admin or not passwords.is_outdated(hash):
+            return hash
+        renewed = await self._words.rehash(password)
+        await self._store.renew_password_hash(name, hash, renewed)
+        return renewed
+
+    async def _note_setting(self) -> None:
+        noted = await self._store.remembered(_SETTING_HASH)
+        if self._admin_password:
+            self._admin_hash = await self._words.rehash(self._admin_password)
+            if not await self._words.verify(noted or None, self._admin_password):
+                await self._store.close_sessions(self._admin)
+                await self._store.remember(_SETTING_HASH, self._admin_hash)
+        elif noted:
+            await self._store.close_sessions(self._admin)
+            await self._store.forget(_SETTING_HASH)
+
     async def _hash_of(self, name: str) -> str | None:
         if name != self._admin:
             return await self._store.password_hash(name)
@@ -129,10 +172,10 @@ class Logins:
     def _counted(self, name: str, address: str) -> list[tuple[str, Failures]]:
         return [(key.format(name=name, address=address), found) for key, found in self._failures.items()]
 
-    def _is_known(self, name: str, password: str, hash: str | None) -> bool:
+    def _is_known(self, name: str, password: str, hash: str) -> bool:
         """Whether the same was right a moment ago, and nothing has changed since."""
         known, until = self._known.get(self._digest(name, password), ("", 0.0))
-        return bool(hash) and known == hash and until > time.monotonic()
+        return known == hash and until > time.monotonic()
 
     def _learn(self, name: str, password: str, hash: str) -> None:
         self._known[self._digest(name, password)] = (hash, time.monotonic() + KNOWN_S)

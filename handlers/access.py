@@ -134,7 +134,7 @@ async def _person(request: web.Request, services: Services, access: Access, acto
 
 
 def _number(text: str) -> int:
-    if text.isascii() and text.isdecimal() and 0 < int(text[:20]) < 2**63:
+    if text.isascii() and text.isdecimal() and len(text) < 20 and 0 < int(text) < 2**63:
         return int(text)
     raise NotFound(f"There is no deployment {text!r:.40}.", "`o8 deployments` lists them.")
 

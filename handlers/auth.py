@@ -74,7 +74,7 @@ def refuse_foreign(request: web.Request, found: Caller, *, by_form: bool) -> Non
     if found.way in ("socket", "token") or (request.method in _SAFE and not is_socket):
         return
     origin = request.headers.get(hdrs.ORIGIN, "")
-    is_own = urlsplit(origin).netloc == request.host
+    is_own = _host_of(origin) == request.host
     is_allowed = found.way == "basic" and origin in request.config_dict[ORIGINS]
     if origin and not is_own and not is_allowed:
         raise Refusal(
@@ -105,8 +105,11 @@ def cookie_name(request: web.Request) -> str:
 
 
 def address(request: web.Request) -> str:
-    """Where the caller is. Of an nginx on this machine, the one that it says it saw: the last of the list."""
-    seen = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    """Where the caller is. Of an nginx on this machine, the one that it says it saw: the last of all.
+
+    Other proxies put it into a header line of its own, behind what the caller sent.
+    """
+    seen = ",".join(request.headers.getall("X-Forwarded-For", ())).rpartition(",")[2].strip()
     return seen[:45] if seen and _is_local(request.remote) else request.remote or ""
 
 
@@ -143,6 +146,14 @@ def _name_of(user: int) -> str:
         return pwd.getpwuid(user).pw_name
     except KeyError:
         return str(user)
+
+
+def _host_of(origin: str) -> str:
+    """With its port; empty for `null`, and for what is no origin."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _is_local(remote: str | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -51,6 +51,7 @@ class House:
     client: aiohttp.ClientSession
     port: int  # where the one real "service" answers
     door: web.AppRunner
+    doors: list[web.AppRunner] = field(default_factory=list)  # those for everybody
 
     async def close_door(self) -> None:
         """Nobody answers on the socket any more, as while o8 is restarted; deployments go on."""
@@ -58,6 +59,19 @@ class House:
 
     async def open_door(self) -> None:
         self.door = await _listen(self.services)
+
+    async def open_to_all(self) -> str:
+        """Also opens what everybody may knock at, until the house is closed; its address, such as `http://127.0.0.1:1`.
+
+        A second time: another port of the same.
+        """
+        runner = web.AppRunner(
+            application.public(self.services), access_log=None, shutdown_timeout=0.1, auto_decompress=False
+        )
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.doors.append(runner)
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
     async def ask(self, method: str, path: str, body: object = None, **more: Any) -> tuple[int, Any]:
         """Status and JSON of one call."""
@@ -88,9 +102,9 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(folder: Path) -> AsyncIterator[House]:
-    """Everything listens; deployments run once a test calls `services.worker.start()`."""
-    settings = Settings(o8_data_dir=folder)
+async def open_house(folder: Path, **chosen: Any) -> AsyncIterator[House]:
+    """The socket listens; deployments run once a test calls `services.worker.start()`. `chosen`: settings."""
+    settings = Settings(o8_data_dir=folder, **chosen)
     store = await Store.open(settings.database)
     engine, nginx, registry = FakeEngine(), FakeNginx(), FakeRegistry()
     # No nginx here holds idle connections to an old release, so nothing is lost by a short drain.
@@ -101,9 +115,13 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(settings.socket))) as client:
             house = House(folder, services, engine, nginx, registry, client, port, await _listen(services))
             yield house
+        await services.logs.close()
         await services.worker.stop()
         short_drain.stop()
         await house.close_door()
+        for door in house.doors:
+            await door.cleanup()
+        services.logins.close()
     await store.close()
 
 

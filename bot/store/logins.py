@@ -28,12 +28,16 @@ class Logins(Connection):
         return str(found[0]["hash"]) if found else None
 
     @change
-    def set_password_hash(self, db: Database, username: str, hash: str, *, ends_sessions: bool = True) -> None:
+    def set_password_hash(self, db: Database, username: str, hash: str) -> None:
         """Replaces the password; whoever is logged in with the old one is logged out."""
         find_user(db, username)
         db.execute("INSERT OR REPLACE INTO passwords VALUES (?, ?, ?)", [username, hash, now()])
-        if ends_sessions:
-            db.execute("DELETE FROM sessions WHERE username = ?", [username])
+        db.execute("DELETE FROM sessions WHERE username = ?", [username])
+
+    @change
+    def renew_password_hash(self, db: Database, username: str, old: str, new: str) -> None:
+        """Another hash of the same password; one that was set meanwhile stays."""
+        db.execute("UPDATE passwords SET hash = ? WHERE username = ? AND hash = ?", [new, username, old])
 
     @change
     def add_token(self, db: Database, username: str, name: str, grants: tuple[Grant, ...] | None,

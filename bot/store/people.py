@@ -58,7 +58,7 @@ class People(Connection):
         """A new user, with a password's `hash` and `rights` given by `by`. Raises `Conflict` for a taken name."""
         if rows(db, "SELECT 1 FROM users WHERE username = ?", [username]):
             raise Conflict(f"There is a user {username} already.")
-        db.execute("INSERT INTO users (username, created_at) VALUES (?, ?)", [username, now()])
+        _insert(db, username)
         if hash:
             db.execute("INSERT INTO passwords VALUES (?, ?, ?)", [username, hash, now()])
         for action, scope in rights:
@@ -86,8 +86,7 @@ class People(Connection):
         find_user(db, username)
         with keeping_an_admin(db):
             db.execute("DELETE FROM users WHERE username = ?", [username])
-        for table in ("tokens", "sessions"):
-            db.execute(f"DELETE FROM {table} WHERE username = ?", [username])  # noqa: S608
+        _end_logins(db, username)
         wishes = rows(db, "SELECT id FROM access_requests WHERE username = ? AND state = 'open'", [username])
         for wish in wishes:  # else they would be granted to the next one of that name
             decide(db, wish["id"], "denied", "o8")
@@ -171,10 +170,20 @@ def _grant_slack(db: Database, team: str, slack_user: str, username: str, action
         username = known[0]["username"]
     else:
         username = _free_name(db, username, slack_user.lower())
-        db.execute("INSERT INTO users (username, created_at) VALUES (?, ?)", [username, now()])
+        _insert(db, username)
         db.execute("INSERT INTO slack_users VALUES (?, ?, ?, 1)", [team, slack_user, username])
     give(db, username, action, scope, by, expires_at)
     return find_user(db, username)
+
+
+def _insert(db: Database, username: str) -> None:
+    _end_logins(db, username)  # of an admin whom AUTH_USERNAME called so once
+    db.execute("INSERT INTO users (username, created_at) VALUES (?, ?)", [username, now()])
+
+
+def _end_logins(db: Database, username: str) -> None:
+    for table in ("tokens", "sessions"):
+        db.execute(f"DELETE FROM {table} WHERE username = ?", [username])  # noqa: S608
 
 
 def _free_name(db: Database, username: str, account: str) -> str:

@@ -75,9 +75,8 @@ class PeopleCommands(Actor):
     ) -> User:  # fmt: skip
         """Gives a right to a Slack account; one that o8 does not know yet becomes the new user `username`."""
         await self._require_granter(action, scope, expires_at)
-        user = await self._store.grant_slack(
-            team, slack_user, _checked(username), action, scope, self._actor, expires_at
-        )
+        name = self._services.authority.name_for(_checked(username))
+        user = await self._store.grant_slack(team, slack_user, name, action, scope, self._actor, expires_at)
         detail = _detail(action, scope, expires_at) | {"slack": f"{team}:{slack_user}"}
         await self._record("grant", user.username, detail)
         return user

@@ -1,0 +1,450 @@
+"""Who is calling, over real TCP: every way to log in, and every way in which that must fail."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from sqlite_utils import Database
+
+from bot.permissions import GLOBAL, Action, Grant
+from handlers import auth
+from tests.handlers.visiting import (
+    PASSWORD,
+    Visitor,
+    add_user,
+    basic,
+    bearer,
+    cookie,
+    session,
+    visiting,
+)
+from tests.small_house import House, open_house
+
+ALLOWED, FOREIGN = "https://ops.example.org", "https://evil.example.com"
+WEB = "service:web"
+LONG_AGO = datetime.now(UTC) - timedelta(seconds=1)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """With `web` and `shop`; ada may deploy web, bob nothing, root is admin of everything."""
+    async with open_house(tmp_path, allowed_origins=ALLOWED) as house:
+        await house.add("web")
+        await house.add("shop")
+        await add_user(house, "ada", (Action.DEPLOY, WEB))
+        await add_user(house, "bob")
+        await add_user(house, "root", (Action.ADMIN, GLOBAL))
+        yield house
+
+
+@pytest.fixture
+async def visitor(house: House) -> AsyncIterator[Visitor]:
+    async with visiting(house) as visitor:
+        yield visitor
+
+
+async def token(house: House, owner: str = "ada", *grants: Grant, expires_at: datetime | None = None) -> str:
+    """The secret of a new one; without `grants` it may all that its owner may."""
+    return (await house.services.store.add_token(owner, "a test", grants or None, expires_at))[1]
+
+
+async def sql(house: House, query: str, *values: str) -> None:
+    """Changes what no call of o8 changes."""
+
+    def work(db: Database) -> None:
+        db.execute(query, values)
+
+    await house.services.store.write(work)
+
+
+async def live_with_logs(house: House) -> None:
+    """`web` runs, and ada may read its log."""
+    await house.services.worker.start()
+    await house.deployed("web")
+    await house.services.store.grant("ada", Action.VIEW_LOGS, WEB, "o8")
+
+
+# -- the ways in
+
+
+async def test_each_way_in_is_the_same_person_with_a_name_of_its_own(house: House, visitor: Visitor) -> None:
+    ways = {
+        "user:ada": [basic("ada"), (await session(house, "ada"))[0]],
+        "token:1": [bearer(await token(house))],
+    }
+    for actor, all_headers in ways.items():
+        for headers in all_headers:
+            found = (await visitor.ask("GET", "/me", headers)).body
+            assert (found["actor"], found["username"], found["limits"]) == (actor, "ada", None)
+            assert [(g["action"], g["scope"]) for g in found["grants"]] == [("deploy", WEB)]
+            assert await visitor.status(headers, "/services/web") == 200
+            assert await visitor.status(headers, "/services/shop") == 404
+    status, found = await house.ask("GET", "/me")
+    assert status == 200 and found["actor"].startswith("cli:") and found["grants"][0]["action"] == "admin"
+
+
+async def test_without_a_login_nothing_is_told(visitor: Visitor) -> None:
+    answer = await visitor.ask("GET", "/services/web")
+    assert (answer.status, answer.code) == (401, "login_refused")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="Orchestr8"'
+    assert answer.body["detail"] == (await visitor.ask("GET", "/services/gone")).body["detail"]
+
+
+async def test_what_is_for_everybody_needs_none(visitor: Visitor) -> None:
+    for path in ("/../healthz", "/openapi.json"):
+        assert await visitor.status(path=path) == 200
+    assert (await visitor.ask("GET", "/../readyz")).body["database"] == "ok"
+
+
+@pytest.mark.parametrize("scheme", ["basic", "BASIC", "bAsIc"])
+async def test_the_name_of_the_scheme_is_in_whatever_case(house: House, visitor: Visitor, scheme: str) -> None:
+    value = basic("ada")["Authorization"].partition(" ")[2]
+    assert await visitor.status({"Authorization": f"{scheme} {value}"}) == 200
+    assert await visitor.status({"Authorization": f"BeArEr {await token(house)}"}) == 200
+
+
+@pytest.mark.parametrize("name", ["ADA", "Ada", "aDa"])
+async def test_a_name_is_known_in_whatever_case_and_is_recorded_in_one(visitor: Visitor, name: str) -> None:
+    assert (await visitor.ask("GET", "/me", basic(name))).body["actor"] == "user:ada"
+
+
+@pytest.mark.parametrize("password", ["ünïcödé pässwörd 🔑", "with:colons:in:it", " spaces around ", "x" * 1024])
+async def test_every_password_that_may_be_set_lets_in(house: House, visitor: Visitor, password: str) -> None:
+    await house.services.logins.set_password("ada", password)
+    assert await visitor.status(basic("ada", password)) == 200
+    assert await visitor.status(basic("ada", password[:-1])) == 401
+
+
+MALFORMED = {
+    "no value": "Basic", "no value for bearer": "Bearer", "spaces": "Basic    ", "not base64": "Basic !!!!",
+    "cut base64": "Basic YWRhO", "no colon": "Basic " + base64.b64encode(b"ada").decode(),
+    "not utf-8": "Basic " + base64.b64encode(b"ada\xff:x\xfe").decode(), "only a colon": "Basic Og==",
+    "zero bytes": "Basic " + base64.b64encode(b"ada\0:x\0").decode(), "other scheme": "Digest username=ada",
+    "no scheme": "o8_abcdefgh", "two schemes": "Bearer Basic YWRhOng=", "base64 of urls": "Basic YWRhOng_-w==",
+    "trailing": basic("ada")["Authorization"] + " x", "comma": basic("ada")["Authorization"] + ", Bearer x",
+    "empty token": "Bearer  ", "a hash": "Bearer " + "0" * 64, "sql": "Bearer ' OR 1=1 --",
+    "long": "Bearer " + "x" * 7000,
+    "long name": "Basic " + base64.b64encode(b"a" * 5000 + b":x").decode(), "latin": "Bearer \xe4\xf6\xfc",
+    "letters that are not ascii": "Basic \xe4\xf6\xfc=", "tab": "Basic\tYWRhOng=",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", MALFORMED.values(), ids=MALFORMED)
+async def test_a_malformed_login_is_refused_even_beside_a_good_cookie(
+    house: House, visitor: Visitor, value: str
+) -> None:
+    for more in ({}, (await session(house, "ada"))[0]):
+        answer = await visitor.ask("GET", "/services/web", {"Authorization": value} | more)
+        assert (answer.status, answer.code) == (401, "login_refused")
+
+
+async def test_of_two_logins_in_one_request_only_the_first_counts(visitor: Visitor, house: House) -> None:
+    """Proxies and o8 must not read them differently: the second is not taken when the first fails."""
+    for first, status in ((bearer("o8_wrong"), 401), (basic("ada"), 200)):
+        headers = [("Authorization", first["Authorization"]), ("Authorization", basic("root")["Authorization"])]
+        async with visitor.client.get(f"{visitor.url}/api/v1/me", headers=headers) as answer:
+            assert answer.status == status
+            assert status == 401 or (await answer.json())["username"] == "ada"
+
+
+# -- tokens
+
+
+async def test_a_token_ends_when_it_is_removed_or_has_expired(house: House, visitor: Visitor) -> None:
+    lasting, over = await token(house), await token(house, expires_at=LONG_AGO)
+    assert [await visitor.status(bearer(each)) for each in (lasting, over)] == [200, 401]
+    await house.services.store.remove_token(1)
+    assert await visitor.status(bearer(lasting)) == 401
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda s: s[:-1], lambda s: s + "x", lambda s: s[3:], lambda s: s[::-1]])
+async def test_a_token_that_is_nearly_right_is_wrong(house: House, visitor: Visitor, change: object) -> None:
+    assert await visitor.status(bearer(change(await token(house)))) == 401  # type: ignore[operator]
+
+
+async def test_a_token_may_what_both_it_and_its_owner_may(house: House, visitor: Visitor) -> None:
+    narrow = bearer(await token(house, "ada", Grant(scope=WEB, action=Action.VIEW_STATUS)))
+    vain = bearer(await token(house, "ada", Grant(scope=GLOBAL, action=Action.ADMIN)))
+    wide = bearer(await token(house, "root", Grant(scope=WEB, action=Action.MANAGE)))
+    lock = {"reason": "why"}
+    for headers, is_locked, may_see_shop in ((narrow, 403, 404), (vain, 200, 404), (wide, 200, 404)):
+        assert await visitor.status(headers, "/services/web") == 200
+        assert await visitor.status(headers, "/services/shop") == may_see_shop
+        assert (await visitor.ask("PUT", "/services/web/lock", headers, lock)).status == is_locked
+        assert await visitor.status(headers, "/users") == 403
+        await house.services.store.set_lock("web", None)
+        assert [s["name"] for s in (await visitor.ask("GET", "/services", headers)).body] == ["web"]
+
+
+async def test_a_token_makes_no_tokens_and_no_password(house: House, visitor: Visitor) -> None:
+    """Else one that was lent for a day, or for little, would last for ever or do everything."""
+    for grants in ((), (Grant(scope=GLOBAL, action=Action.VIEW_STATUS),)):
+        secret = bearer(await token(house, "root", *grants))
+        assert (await visitor.ask("POST", "/tokens", secret, {"name": "x"})).status == 403
+    secret = bearer(await token(house, "ada", Grant(scope=WEB, action=Action.VIEW_STATUS)))
+    wanted = {"password": "a new one of mine", "current": PASSWORD}
+    assert (await visitor.ask("PUT", "/users/ada/password", secret, wanted)).status == 403
+    assert await visitor.status(basic("ada")) == 200
+
+
+async def test_one_sees_and_removes_ones_own_tokens_only(house: House, visitor: Visitor) -> None:
+    for owner in ("ada", "bob"):
+        await token(house, owner)
+    listed = await visitor.ask("GET", "/tokens", basic("ada"))
+    assert [each["username"] for each in listed.body] == ["ada"]
+    hidden = await visitor.ask("DELETE", "/tokens/2", basic("ada"))
+    absent = await visitor.ask("DELETE", "/tokens/3", basic("ada"))
+    assert (hidden.status, hidden.body["detail"].replace("2", "3")) == (404, absent.body["detail"])
+    assert len((await visitor.ask("GET", "/tokens", basic("root"))).body) == 2
+    assert (await visitor.ask("DELETE", "/tokens/2", basic("root"))).status == 200
+    assert "o8_" not in str(listed.body)
+
+
+async def test_a_token_for_somebody_else_is_made_by_an_admin_only(visitor: Visitor) -> None:
+    wanted = {"name": "ci", "username": "bob"}
+    assert (await visitor.ask("POST", "/tokens", basic("ada"), wanted)).status == 403
+    made = await visitor.ask("POST", "/tokens", basic("root"), wanted)
+    assert (made.status, made.body["token"]["username"]) == (201, "bob")
+    assert (await visitor.ask("GET", "/me", bearer(made.body["secret"]))).body["username"] == "bob"
+    assert (await visitor.ask("POST", "/tokens", basic("root"), wanted | {"username": "gone"})).status == 404
+
+
+# -- accounts that go, rights that go
+
+
+async def test_a_user_who_is_removed_is_out_at_once_and_their_successor_gets_nothing(
+    house: House, visitor: Visitor
+) -> None:
+    ways = [basic("ada"), (await session(house, "ada"))[0], bearer(await token(house))]
+    assert [await visitor.status(way) for way in ways] == [200, 200, 200]
+    await house.services.store.remove_user("ada")
+    assert [await visitor.status(way) for way in ways] == [401, 401, 401]
+    await add_user(house, "ada", (Action.ADMIN, GLOBAL), password="another password")
+    assert [await visitor.status(way) for way in ways] == [401, 401, 401]
+
+
+async def test_what_the_last_admin_of_the_settings_left_is_nobodys(house: House, visitor: Visitor) -> None:
+    """AUTH_USERNAME was `boss` once; who is called so later does not get their tokens and sessions, nor they theirs."""
+    ways = [(await session(house, "boss"))[0], bearer(await token(house, "boss"))]
+    assert [await visitor.status(way) for way in ways] == [403, 403]
+    await add_user(house, "boss", (Action.ADMIN, GLOBAL))
+    assert [await visitor.status(way) for way in ways] == [401, 401]
+
+
+async def test_who_is_deactivated_is_out_at_once(house: House, visitor: Visitor) -> None:
+    ways = [basic("ada"), (await session(house, "ada"))[0], bearer(await token(house))]
+    await sql(house, "UPDATE users SET is_active = 0 WHERE username = ?", "ada")
+    assert [await visitor.status(way) for way in ways] == [401, 403, 403]
+
+
+async def test_a_right_that_is_taken_is_gone_with_the_next_request(house: House, visitor: Visitor) -> None:
+    ways = [basic("ada"), (await session(house, "ada"))[0], bearer(await token(house))]
+    assert [await visitor.status(way, "/services/web") for way in ways] == [200, 200, 200]
+    await house.services.store.revoke("ada", Action.DEPLOY, WEB)
+    assert [await visitor.status(way, "/services/web") for way in ways] == [404, 404, 404]
+
+
+# -- sessions
+
+
+async def test_a_new_password_ends_the_sessions_and_the_old_password(house: House, visitor: Visitor) -> None:
+    here, there = await session(house, "ada"), await session(house, "ada")
+    other = (await session(house, "bob"))[0]
+    assert await visitor.status(basic("ada")) == 200
+    change = {"password": "a new one of mine", "current": PASSWORD}
+    assert (await visitor.ask("PUT", "/users/ada/password", here[1], change)).status == 200
+    assert [await visitor.status(way) for way in (here[0], there[0], basic("ada"))] == [401, 401, 401]
+    assert [await visitor.status(way) for way in (basic("ada", "a new one of mine"), other)] == [200, 200]
+
+
+async def test_who_finds_an_open_browser_cannot_set_its_owners_password(house: House, visitor: Visitor) -> None:
+    _, writes = await session(house, "ada")
+    for current in ({}, {"current": ""}, {"current": "a guess of mine"}):
+        wanted = {"password": "a new one of mine"} | current
+        assert (await visitor.ask("PUT", "/users/ada/password", writes, wanted)).status == 401
+    assert await visitor.status(basic("ada")) == 200
+
+
+async def test_nobody_but_an_admin_sets_anothers_password(visitor: Visitor) -> None:
+    wanted = {"password": "a new one of mine", "current": PASSWORD}
+    for name in ("bob", "BOB", "root", "admin", "gone"):
+        answer = await visitor.ask("PUT", f"/users/{name}/password", basic("ada"), wanted)
+        assert (answer.status, answer.code) == (403, "forbidden"), "the same for who is not there"
+    assert (await visitor.ask("PUT", "/users/bob/password", basic("root"), wanted)).status == 200
+    assert await visitor.status(basic("bob", "a new one of mine")) == 200
+    assert (await visitor.ask("PUT", "/users/gone/password", basic("root"), wanted)).status == 404
+
+
+async def test_a_session_ends_by_itself(house: House, visitor: Visitor) -> None:
+    for change, time in (
+        ("UPDATE sessions SET seen_at = ?", datetime.now(UTC) - timedelta(days=7)),
+        ("UPDATE sessions SET expires_at = ?", LONG_AGO),
+    ):
+        reads = (await session(house, "ada"))[0]
+        assert await visitor.status(reads) == 200
+        await sql(house, change, time.isoformat())
+        assert await visitor.status(reads) == 401
+
+
+async def test_a_session_in_use_does_not_end_for_want_of_use(house: House, visitor: Visitor) -> None:
+    reads = (await session(house, "ada"))[0]
+    earlier = datetime.now(UTC) - timedelta(days=6, hours=23)
+    await sql(house, "UPDATE sessions SET seen_at = ?", earlier.isoformat())
+    assert await visitor.status(reads) == 200
+    (found,) = await house.services.store.sessions("ada")
+    assert datetime.now(UTC) - found.seen_at < timedelta(minutes=5)
+
+
+async def test_a_cookie_that_was_set_before_the_login_is_worth_nothing_after_it(house: House, visitor: Visitor) -> None:
+    """Session fixation: the secret of a session is made at the login, whatever the browser brought."""
+    planted = "chosen-by-an-attacker"
+    assert await visitor.status(cookie(planted)) == 401
+    opened, secret = await house.services.logins.open_session("ada", PASSWORD, "192.0.2.1", "a browser")
+    assert planted not in (secret, opened.id, opened.csrf)
+    assert await visitor.status(cookie(planted)) == 401
+    assert await visitor.status(cookie(secret)) == 200
+    _, second = await house.services.logins.open_session("ada", PASSWORD, "192.0.2.1", "a browser")
+    assert secret != second
+
+
+async def test_a_session_is_known_by_its_secret_only(house: House, visitor: Visitor) -> None:
+    opened, _ = await house.services.store.open_session("ada", "a test")
+    for wrong in (opened.id, opened.csrf, "", "x", "'", "ada", "\xe4", "x" * 4000):
+        assert await visitor.status(cookie(wrong)) == 401
+
+
+async def test_under_tls_only_the_cookie_with_the_prefix_counts(house: House, visitor: Visitor) -> None:
+    _, secret = await house.services.store.open_session("ada", "a test")
+    tls = {"X-Forwarded-Proto": "https"}
+    assert await visitor.status(cookie(secret) | tls) == 401
+    assert await visitor.status(cookie(secret, "__Host-o8_session") | tls) == 200
+    assert await visitor.status(cookie(secret, "__Host-o8_session")) == 401
+
+
+# -- other people's pages
+
+
+async def test_a_write_with_a_cookie_alone_is_refused(house: House, visitor: Visitor) -> None:
+    reads, writes = await session(house, "ada")
+    lock = {"reason": "why"}
+    other = (await session(house, "ada"))[1]["X-CSRF-Token"]
+    for wrong in ({}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "x"}, {"X-CSRF-Token": other}, {"X-CSRF-Token": "\xe4"}):
+        answer = await visitor.ask("PUT", "/services/web/lock", reads | wrong, lock)
+        assert (answer.status, answer.code) == (403, "csrf")
+    assert (await house.services.store.service("web")).lock is None
+    assert (await visitor.ask("PUT", "/services/web/lock", writes, lock)).status == 200
+
+
+NOT_OURS = [
+    FOREIGN, "null", "http://", "http://[", "http://[::1", "x", "\xe4", "http://127.0.0.1", "http://localhost",
+    "{own}.evil.example.com", "http://evil@{host}", "http://{host}:80", "http://{host}.", "http://{host}/x@evil",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("origin", NOT_OURS)
+async def test_a_write_from_a_foreign_page_is_refused(house: House, visitor: Visitor, origin: str) -> None:
+    host = visitor.url.removeprefix("http://")
+    headers = {"Origin": origin.format(own=visitor.url, host=host)}
+    for way in (basic("ada"), (await session(house, "ada"))[1]):
+        answer = await visitor.ask("PUT", "/services/web/lock", way | headers, {"reason": "why"})
+        if origin == "http://{host}/x@evil":  # a path in it changes nothing: it is our host
+            assert answer.status in (200, 409)
+        else:
+            assert (answer.status, answer.code) == (403, "foreign_origin")
+            assert (await house.services.store.service("web")).lock is None
+
+
+async def test_o8s_own_pages_may_write_and_so_may_programs(house: House, visitor: Visitor) -> None:
+    own, hold = {"Origin": visitor.url}, {"reason": "why"}
+    for way in (basic("root"), (await session(house, "root"))[1], bearer(await token(house, "root"))):
+        for origin in ({}, own):
+            assert (await visitor.ask("PUT", "/services/web/hold", way | origin, hold)).status == 200
+
+
+async def test_an_allowed_page_may_write_with_a_password_and_not_with_a_cookie(house: House, visitor: Visitor) -> None:
+    """Its user typed the password there; the cookie came along by itself."""
+    page, hold = {"Origin": ALLOWED}, {"reason": "why"}
+    assert (await visitor.ask("PUT", "/services/web/hold", basic("root") | page, hold)).status == 200
+    writes = (await session(house, "root"))[1]
+    assert (await visitor.ask("PUT", "/services/web/hold", writes | page, hold)).code == "foreign_origin"
+
+
+@pytest.mark.parametrize(("origin", "status"), [(FOREIGN, 403), ("null", 403), (None, 101), ("own", 101)])
+async def test_a_foreign_page_opens_no_socket(house: House, visitor: Visitor, origin: str | None, status: int) -> None:
+    """Browsers let every page open a WebSocket to everywhere, and send the cookie along."""
+    await live_with_logs(house)
+    header = {} if origin is None else {"Origin": visitor.url if origin == "own" else origin}
+    for way in ((await session(house, "ada"))[0], basic("ada")):
+        url = f"{visitor.url}/api/v1/services/web/logs/ws"
+        try:
+            async with visitor.client.ws_connect(url, headers=way | header) as socket:
+                assert status == 101
+                await socket.close()
+        except aiohttp.WSServerHandshakeError as refusal:
+            assert refusal.status == status
+
+
+async def test_a_socket_is_opened_from_an_allowed_page_with_a_password_only(house: House, visitor: Visitor) -> None:
+    await live_with_logs(house)
+    url = f"{visitor.url}/api/v1/services/web/logs/ws"
+    async with visitor.client.ws_connect(url, headers=basic("ada") | {"Origin": ALLOWED}) as socket:
+        await socket.close()
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        await visitor.client.ws_connect(url, headers=(await session(house, "ada"))[0] | {"Origin": ALLOWED})
+    assert refusal.value.status == 403
+    for wrong in ({}, basic("ada", "a wrong password"), bearer("o8_x")):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            await visitor.client.ws_connect(url, headers=wrong)
+        assert refusal.value.status == 401
+
+
+# -- bodies
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"reason": "\\ud800"}', b"[" * 100_000, b'{"reason": NaN}',
+    b"reason=why", b'{"reason": "why"', b"\0",
+])  # fmt: skip
+async def test_a_malformed_body_is_a_400_after_the_login_and_a_401_before_it(visitor: Visitor, body: bytes) -> None:
+    url = "/services/web/lock"
+    answer = await visitor.ask("PUT", url, basic("ada") | {"Content-Type": "application/json"}, data=body)
+    assert (answer.status, answer.code) == (400, "invalid_input")
+    assert (await visitor.ask("PUT", url, data=body)).status == 401
+
+
+async def test_a_body_that_is_too_large_is_refused_and_unread_without_a_login(visitor: Visitor) -> None:
+    large = b'{"reason": "' + b"x" * (3 * 1024 * 1024) + b'"}'
+    answer = await visitor.ask("PUT", "/services/web/lock", basic("ada"), data=large)
+    assert (answer.status, answer.code) == (413, "request_entity_too_large")
+    with suppress(aiohttp.ClientConnectionError):  # the answer came, and the end, before all of it was sent
+        assert (await visitor.ask("PUT", "/services/web/lock", data=large)).status == 401
+    assert await visitor.status(basic("ada")) == 200
+
+
+# -- where they call from
+
+
+@pytest.mark.parametrize(("peer", "said", "address"), [
+    ("127.0.0.1", (), "127.0.0.1"), ("127.0.0.1", ("192.0.2.1",), "192.0.2.1"),
+    ("127.0.0.1", ("198.51.100.7, 192.0.2.1",), "192.0.2.1"), ("127.0.0.1", ("192.0.2.1,",), "127.0.0.1"),
+    ("127.0.0.1", ("198.51.100.7", "192.0.2.1"), "192.0.2.1"), ("::1", ("2001:db8::1",), "2001:db8::1"),
+    ("10.0.0.9", ("192.0.2.1",), "10.0.0.9"), ("172.17.0.2", ("127.0.0.1",), "172.17.0.2"),
+    ("127.0.0.1", ("x" * 100,), "x" * 45), ("fe80::1%eth0", ("192.0.2.1",), "fe80::1%eth0"),
+])  # fmt: skip
+def test_a_forwarded_address_is_believed_from_this_machine_only(peer: str, said: tuple[str, ...], address: str) -> None:
+    request = make_mocked_request("GET", "/")
+    request = request.clone(remote=peer, headers=[("X-Forwarded-For", each) for each in said])
+    assert auth.address(request) == address
+
+
+@pytest.mark.parametrize(("peer", "is_secure"), [("127.0.0.1", True), ("10.0.0.9", False)])
+def test_a_forwarded_scheme_is_believed_from_this_machine_only(peer: str, is_secure: bool) -> None:
+    request = make_mocked_request("GET", "/").clone(remote=peer, headers={"X-Forwarded-Proto": "https"})
+    assert auth.is_secure(request) is is_secure
