@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.accounts import User
-from bot.errors import InvalidInput
+from bot.errors import InvalidInput, LoginRefused
 from bot.permissions import GLOBAL, Action, Person
-from handlers.access import ACCOUNT, globally
+from handlers.access import ACCOUNT, caller_of, globally
 from handlers.orchestr8.listing import ITS_WORDS
 from handlers.orchestr8.routing import Asked, Body, Route
 
@@ -60,7 +60,9 @@ async def remove(asked: Asked) -> dict[str, Any]:
 
 
 async def change_password(asked: Asked) -> dict[str, Any]:
-    """One's own; the login that comes with the request shows that it is them."""
+    """One's own; the password that comes with the request shows that it is them."""
+    if caller_of(asked.request).way != "basic":
+        raise LoginRefused("This needs name and password.", "A browser may have been left open; a token may be lent.")
     await asked.commands.set_password(asked.person.username, (await asked.body(Password)).password)
     return {"success": True}
 

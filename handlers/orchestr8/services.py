@@ -111,6 +111,8 @@ async def _brought(
     commands, name = asked.commands, service.name
     live = await asked.services.store.deployment(service.live) if service.live else None
     is_other_image = live is None or (tag and tag != live.tag) or configuration.image != live.image
+    if is_other_image:  # else the configuration would be changed, and the deployment refused
+        await asked.services.authority.require(asked.person.actor, Action.DEPLOY, name)
     if configuration != service.configuration:
         applied = await commands.apply(configuration, is_deployed=not is_other_image)
         if applied.deployment:

@@ -272,6 +272,30 @@ async def test_who_finds_an_open_browser_cannot_set_its_owners_password(house: H
     assert await visitor.status(basic("ada")) == 200
 
 
+async def test_the_originals_call_sets_a_password_for_who_sends_the_old_one_only(
+    house: House, visitor: Visitor
+) -> None:
+    path, wanted = "/../api/change-password", {"password": "a new one of mine"}
+    for way in ((await session(house, "ada"))[1], bearer(await token(house))):
+        assert (await visitor.ask("POST", path, way, wanted)).status == 401
+    assert (await visitor.ask("POST", path, basic("ada"), wanted)).status == 200
+    assert await visitor.status(basic("ada", "a new one of mine")) == 200
+
+
+async def test_the_name_behind_an_id_is_not_told(house: House, visitor: Visitor) -> None:
+    """The original's list names services by ids; who may not see one and has its id learns nothing from it."""
+    shop = next(s for s in (await visitor.ask("GET", "/../services", basic("root"))).body if s["name"] == "shop")
+    for path in (f"/../services/{shop['id']}/logs", "/../services/0123456789ab/logs"):
+        answer = await visitor.ask("GET", path, basic("ada"))
+        assert answer.status == 404 and "shop" not in str(answer.body)
+
+
+async def test_a_number_of_lines_that_is_none_is_refused(visitor: Visitor) -> None:
+    for tail in ("0000000" + "9" * 5000, "x", "-1", "1000000", "%D9%A1"):
+        answer = await visitor.ask("GET", f"/../services/web/logs?tail={tail}", basic("root"))
+        assert (answer.status, answer.code) == (400, "invalid_input")
+
+
 async def test_nobody_but_an_admin_sets_anothers_password(visitor: Visitor) -> None:
     wanted = {"password": "a new one of mine", "current": PASSWORD}
     for name in ("bob", "BOB", "root", "admin", "gone"):
