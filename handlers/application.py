@@ -1,4 +1,4 @@
-"""The two servers of o8: over TCP for the world, over the Unix socket for this machine. Each route says who may."""
+"""The servers of o8: for the world, for this machine over its socket, for Prometheus. Each route says who may."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from bot.services import Services
-from handlers import access, api, cors, errors, github, health, orchestr8, streams
+from handlers import access, api, cors, errors, github, health, metrics, orchestr8, streams
+from handlers import web as dashboard
 
 LARGEST_BODY = 2 * 1024 * 1024  # an environment of 256 KiB, however JSON writes it
+LARGEST_IMPORT = 32 * 1024 * 1024  # over the socket: all environments of the original at once
 
 
 def public(services: Services, more: Iterable[web.RouteDef] = ()) -> web.Application:
     """For everybody who knows the address; `more`: such as Slack's. Raises `Undeclared`."""
     application = _application(services)
-    for part in (github, health, api, orchestr8):
+    for part in (github, health, metrics, api, orchestr8, dashboard):
         application.add_routes(part.routes(services))
     application.add_routes(more)
     access.refuse_undeclared(application)
@@ -24,14 +26,22 @@ def public(services: Services, more: Iterable[web.RouteDef] = ()) -> web.Applica
 
 def private(services: Services) -> web.Application:
     """For whoever may open the socket, and so is admin of everything. Raises `Undeclared`."""
-    application = _application(services)
-    application.add_routes([*health.routes(services), *api.routes(services)])
+    application = _application(services, LARGEST_IMPORT)
+    application.add_routes([*health.routes(services), *metrics.routes(services), *api.routes(services)])
     access.refuse_undeclared(application)
     return application
 
 
-def _application(services: Services) -> web.Application:
-    application = web.Application(middlewares=[errors.middleware], client_max_size=LARGEST_BODY)
+def metrics_only(services: Services) -> web.Application:
+    """For Prometheus at METRICS_BIND, without a login. Raises `Undeclared`."""
+    application = web.Application(middlewares=[errors.middleware])
+    application.add_routes(metrics.open_routes(services))
+    access.refuse_undeclared(application)
+    return application
+
+
+def _application(services: Services, largest_body: int = LARGEST_BODY) -> web.Application:
+    application = web.Application(middlewares=[errors.middleware], client_max_size=largest_body)
     cors.allow(application, services.settings.origins)
     streams.prepare(application)
     return application

@@ -74,7 +74,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 def _of_o8(request: web.Request, error: O8Error) -> web.Response:
-    status = error.status if isinstance(error, Refusal) else _status(error)
+    status = status_of(error)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning("%s %s: %s", request.method, request.rel_url.raw_path, error)
     headers = {}
@@ -104,7 +104,10 @@ def _unexpected(request: web.Request, error: Exception) -> web.Response:
     )  # fmt: skip
 
 
-def _status(error: O8Error) -> HTTPStatus:
+def status_of(error: O8Error) -> HTTPStatus:
+    """What HTTP calls it."""
+    if isinstance(error, Refusal):
+        return error.status
     return next(STATUS[each] for each in type(error).__mro__ if each in STATUS)
 
 

@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bot.models", "bot.settings", "bot.webhooks"),
     ("bot.accounts", "bot.chat"),
     ("bot.engines", "bot.addresses", "bot.tags", "bot.run", "bot.routes"),
-    ("bot.findings",),
+    ("bot.importing", "bot.findings",),
     ("bot.engines.docker", "bot.nginx", "bot.registry", "bot.store", "bot.vault", "bot.health", "bot.drain",
      "bot.outage", "bot.clock", "bot.passwords", "bot.memory"),
     ("bot.candidate", "bot.resolver", "bot.traffic", "bot.authority", "bot.logins", "bot.observer", "bot.images"),
@@ -28,12 +28,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bot.worker", "bot.notifiers"),
     ("bot.follower", "bot.reconciler", "bot.operations", "bot.doctor", "bot.logs"),
     ("bot.inbox",),
+    ("bot.figures",),
     ("bot.services",),
     ("handlers.commands", "handlers.errors"),
     ("handlers.chatops", "handlers.auth"),
     ("handlers.access", "handlers.streams"),
     ("handlers.cors", "handlers.live_logs"),
-    ("handlers.api", "handlers.orchestr8", "handlers.github", "handlers.health", "handlers.slack"),
+    ("handlers.api", "handlers.orchestr8", "handlers.github", "handlers.health", "handlers.metrics", "handlers.slack"),
+    ("handlers.web",),
     ("handlers.application",),
     ("bot.app",),
     ("bot.cli",),
@@ -44,7 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "pydantic": ("bot", "handlers"), "pydantic_core": ("bot.problems", "bot.tags"), "orjson": ("bot", "handlers"),
     "docker": ("bot.engines.docker",), "requests": ("bot.engines.docker",), "urllib3": ("bot.engines.docker",),
-    "jinja2": ("bot.nginx",), "crossplane": ("bot.nginx",),
+    "jinja2": ("bot.nginx", "handlers.web"), "crossplane": ("bot.nginx",),
     "click": ("bot.cli",), "rich": ("bot.cli",),
     "cryptography": ("bot.vault",), "argon2": ("bot.passwords",), "dotenv": ("bot.environment",),
     "semver": ("bot.tags",),
@@ -53,6 +55,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
                 "handlers"),
     "yarl": ("bot.clock", "bot.registry", "bot.cli"),
     "slack_sdk": ("bot.notifiers.slack", "handlers.slack"), "slack_bolt": ("handlers.slack",),
+    "prometheus_client": ("handlers.metrics",),
     "subprocess": ("bot.nginx",),  # Docker is spoken to over its socket, never by its command
 }  # fmt: skip
 

@@ -1,0 +1,68 @@
+"""How values look on pages: times, sizes, states. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from bot.chat import lasting
+from bot.models import State
+
+_GOOD = {State.SUCCEEDED, State.UNCHANGED}
+_BAD = {State.FAILED, State.ROLLED_BACK, State.NEEDS_ATTENTION}
+
+
+def ago(at: datetime | None) -> str:
+    """`5 min ago`."""
+    return f"{lasting(at, datetime.now(UTC))} ago" if at else "never"
+
+
+def when(at: datetime | None) -> str:
+    """For people, in UTC; browsers show it in the reader's own time."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
+
+
+def size(count: float | None) -> str:
+    """Bytes: `23.4 MB`."""
+    if count is None:
+        return "—"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.5 else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def cores(count: float | None) -> str:
+    """Processors in use: `0.25`."""
+    return "—" if count is None else f"{count:.2f}"
+
+
+def seconds(span: timedelta | float) -> str:
+    found = span.total_seconds() if isinstance(span, timedelta) else span
+    return f"{found:.1f} s" if found < 100 else f"{found / 60:.1f} min"
+
+
+def mood(state: State | str) -> str:
+    """`good`, `bad`, `busy` or `calm`, for a colour; the word itself is always there too."""
+    if state in _GOOD or state in ("live", "running", "ok", "healthy", "accepted"):
+        return "good"
+    if state in _BAD or state in ("exited", "dead", "fault", "unhealthy"):
+        return "bad"
+    is_busy = state in set(State) and not State(state).is_ending
+    return "busy" if is_busy or state in ("warning", "restarting", "starting") else "calm"
+
+
+def person(actor: str) -> str:
+    """An actor in words."""
+    kind, _, name = actor.partition(":")
+    words = {"delivery": "a push", "poller": "the poller", "o8": "o8 itself", "reconciler": "o8 itself"}
+    if kind in words:
+        return words[kind]
+    shapes = {"cli": "{} on the server", "token": "token {}", "slack": "Slack {}"}
+    return shapes.get(kind, "{}").format(name.rpartition(":")[2]) if name else actor
+
+
+FILTERS = {
+    "ago": ago, "when": when, "size": size, "cores": cores, "seconds": seconds, "mood": mood, "person": person,
+    "state": lambda text: str(text).replace("_", " "),
+}  # fmt: skip
