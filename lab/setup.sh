@@ -24,6 +24,7 @@ missing_packages() {
     has docker-registry || echo docker-registry
     has_busybox || echo busybox-static
     has ip || echo iproute2
+    has chromium || printf '%s\n' chromium fonts-dejavu-core  # the tests of the dashboard look at it
     # The application's images are made of Debian's own Python, whatever Python runs o8.
     [ -x /usr/bin/python3 ] || echo python3
     "$(python || echo /usr/bin/python3)" -c 'import ensurepip' 2>/dev/null || echo python3-venv
