@@ -63,6 +63,7 @@ class House:
         self.http_port = int(environ["NGINX_HTTP_PORT"])
         self.subnet = IPv4Network(environ["O8_SUBNET"])
         self.secret = environ["GITHUB_WEBHOOK_SECRET"]
+        self.password = environ["AUTH_PASSWORD"]  # of `admin`, for API and dashboard
         self.process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -233,6 +234,7 @@ async def house(private: PrivateEngine | None = None, **settings: str) -> AsyncI
             "O8_DATA_DIR": str(folder / "data"), "O8_NETWORK": place.network, "O8_SUBNET": str(place.subnet),
             "DOCKER_HOST": host, "DOCKER_SERVER_ADDRESS": registry.address, "DOCKER_USERNAME": account[0],
             "DOCKER_PASSWORD": account[1], "GITHUB_WEBHOOK_SECRET": secrets.token_hex(16),
+            "AUTH_USERNAME": "admin", "AUTH_PASSWORD": secrets.token_urlsafe(12),
         } | settings  # fmt: skip
         found = House(folder, registry, environ, host, private)
         try:

@@ -39,6 +39,7 @@ def to_try(house: House, service: str, host: str) -> list[str]:
         f"{python} -m lab.demo.push 0006 --fault health_500",
         f"curl -H 'Host: {host}' http://127.0.0.1:{house.http_port}/",
         f"{o8} doctor",
+        f"# the dashboard: http://127.0.0.1:{house.port}/ui/  admin  {house.password}",
     ]
 
 
