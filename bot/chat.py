@@ -18,7 +18,7 @@ class Package(Model):
     image: str
     tag: str = ""
     digest: str = ""
-    state: Literal["offered", "installed", "dismissed"]
+    state: Literal["offered", "listed", "installed", "dismissed"]
     first_seen: datetime
     last_seen: datetime
 

@@ -16,6 +16,9 @@
     │   ├── ImageNotFound        no such image or tag (may still appear: `is_transient`)
     │   ├── WrongPlatform        the image is not built for this machine
     │   └── RegistryUnavailable  rate limit, 5xx, no connection (`is_transient`)
+    ├── GitHubError          GitHub's API answers what o8 cannot use
+    │   ├── GitHubRefused        a status such as 404; which one is in `status`
+    │   └── GitHubUnavailable    rate limit, 5xx, silence (`is_transient`)
     ├── EngineError          Docker refused or failed
     │   ├── EngineUnavailable    the daemon does not answer
     │   ├── DiskFull             not enough space to pull
@@ -151,6 +154,34 @@ class RegistryUnavailable(RegistryError):
     """`retry_after` is the registry's own wish in seconds, 0 when it named none."""
 
     code = "registry_unavailable"
+    is_transient = True
+
+    def __init__(self, message: str, next_step: str = "", retry_after: float = 0) -> None:
+        super().__init__(message, next_step)
+        self.retry_after = retry_after
+
+
+class GitHubError(O8Error):
+    code = "github"
+
+
+class GitHubRefused(GitHubError):
+    """`status` is GitHub's; 404 also means that there is no access."""
+
+    code = "github_refused"
+
+    def __init__(self, status: int, what: str, message: str) -> None:
+        super().__init__(
+            f"GitHub answered {status} to {what}: {message or 'without a reason'}.",
+            "404 also means no access: check what the token or App may." if status in (401, 403, 404) else "",
+        )
+        self.status = status
+
+
+class GitHubUnavailable(GitHubError):
+    """`retry_after`: GitHub's own wish in seconds, 0 when it named none."""
+
+    code = "github_unavailable"
     is_transient = True
 
     def __init__(self, message: str, next_step: str = "", retry_after: float = 0) -> None:

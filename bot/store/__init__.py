@@ -9,6 +9,7 @@ from bot.store.answers import Answers
 from bot.store.asks import Asks
 from bot.store.audit import Audit
 from bot.store.cards import Cards
+from bot.store.catalogue import Catalogue
 from bot.store.connection import AlreadyRunning
 from bot.store.counters import Counters
 from bot.store.deliveries import Deliveries
@@ -29,6 +30,6 @@ __all__ = ["AlreadyRunning", "Store"]
 
 class Store(
     Services, History, Deployments, Releases, Deliveries, Packages, NewestTags, Audit, Health, People, Requests,
-    Logins, Answers, Asks, Cards, Counters, Meta,
+    Logins, Answers, Asks, Cards, Catalogue, Counters, Meta,
 ):  # fmt: skip
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

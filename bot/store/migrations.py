@@ -132,6 +132,21 @@ def m0005_changes(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m0006_catalogue(db: Database) -> None:
+    for statement in (
+        """CREATE TABLE catalogue (
+            image TEXT PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+            repository TEXT NOT NULL, updated_at TEXT NOT NULL, versions INTEGER NOT NULL, seen_at TEXT NOT NULL)""",
+        """CREATE TABLE catalogue_versions (
+            image TEXT NOT NULL, id INTEGER NOT NULL, digest TEXT NOT NULL, tags TEXT NOT NULL, created_at TEXT,
+            PRIMARY KEY (image, id))""",
+        """CREATE TABLE github_pages (
+            url TEXT PRIMARY KEY, etag TEXT NOT NULL, images TEXT NOT NULL, next_page TEXT NOT NULL)""",
+    ):
+        db.execute(statement)
+
+
 _POSTED_ANEW = """UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
     WHERE kind = 'deployment' AND ts <> '' AND subject"""
 # The cards of a service that may have a button: what serves, the newest, and the newest that was no mere wish or was
