@@ -150,6 +150,7 @@ class Deployment(Model):
     tag: str = ""
     digest: str = ""
     commit: str = ""
+    repository: str = Field("", description="at GitHub, such as `acme/web`, by the image's own account")
     delivery: str = ""
     target: int | None = Field(None, description="rollback: id of the release to return to")
     configuration: Configuration

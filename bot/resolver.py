@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from bot import tags
-from bot.errors import ImageNotFound
+from bot.errors import ImageNotFound, RegistryError
 from bot.models import Deployment, Kind, State
 from bot.registry import Registry, resolve_patiently
 from bot.run import Ended, Run
+
+# https://specs.opencontainers.org/image-spec/annotations/
+_REPOSITORY = re.compile(r"https://github\.com/([A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}?)(?:\.git)?/?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Resolver:
@@ -38,7 +43,19 @@ class Resolver:
                 "Push one, name one (`o8 deploy SERVICE TAG`), or change `[follow]`.",
             )
         resolved = await resolve_patiently(self._registry, image, tag)
-        return {"tag": tag, "digest": resolved.digest, "bytes": resolved.size}
+        origin = await self._origin(image, resolved.digest)
+        return {"tag": tag, "digest": resolved.digest, "bytes": resolved.size, **origin}
+
+    async def _origin(self, image: str, digest: str) -> dict[str, str]:
+        """Commit and repository at GitHub, where the image says so. It is known well enough without."""
+        try:
+            labels = (await self._registry.about(image, digest)).labels
+        except RegistryError:
+            return {}
+        source = _REPOSITORY.fullmatch(labels.get("org.opencontainers.image.source", ""))
+        commit = labels.get("org.opencontainers.image.revision", "")
+        found = {"repository": source[1] if source else "", "commit": commit if _COMMIT.fullmatch(commit) else ""}
+        return {key: value for key, value in found.items() if value}
 
 
 def _is_same_image(deployment: Deployment, live: Deployment | None) -> bool:

@@ -30,6 +30,7 @@ from bot.problems import Problem, explain, matching
 
 SECRETS = (
     "GITHUB_PAT",
+    "GITHUB_APP_KEY",
     "DOCKER_PASSWORD",
     "GITHUB_WEBHOOK_SECRET",
     "AUTH_PASSWORD",
@@ -57,6 +58,22 @@ class Settings(BaseModel):
         _EMPTY, description="secret of the GitHub webhook; several, comma-separated, while one is being replaced"
     )
     github_pat: SecretStr = Field(_EMPTY, description="classic token with `read:packages`")
+    github_api_url: Annotated[str, matching(r"^https?://[a-z0-9.:/-]+$", "such as https://api.github.com")] = Field(
+        "https://api.github.com", description="where GitHub's REST API is"
+    )
+    github_owners: Annotated[
+        str, matching(r"^([A-Za-z0-9-]{1,39}( *, *[A-Za-z0-9-]{1,39})*)?$", "names, comma-separated")
+    ] = Field("", description="organizations and users whose packages can be installed; empty: those in use")
+    github_auto_install: Annotated[
+        str, matching(r"^([A-Za-z0-9-]{1,39}( *, *[A-Za-z0-9-]{1,39})*)?$", "names, comma-separated")
+    ] = Field("", description="owners whose new packages become services by themselves; others are offered by a card")
+    github_app_id: Annotated[str, matching(r"^[A-Za-z0-9._-]{0,64}$", "the App's client id or number")] = Field(
+        "", description="GitHub App: its client id; without an App GITHUB_PAT does what it may"
+    )
+    github_app_key: SecretStr = Field(_EMPTY, description="GitHub App: its private key in PEM")
+    public_url: Annotated[
+        str, matching(r"^(https?://[a-z0-9.-]+(:[0-9]{1,5})?)?$", "such as https://o8.example.org, without a path")
+    ] = Field("", description="where the internet reaches o8: for webhooks that o8 sets up")
     docker_server_address: Annotated[
         str, matching(r"^[a-z0-9.-]+(:[0-9]{1,5})?$", "a host name in lower case, with a port where needed")
     ] = Field("ghcr.io", description="registry that the credentials belong to")

@@ -85,7 +85,7 @@ class Registry:
         self._transport = Transport(session, timeout_s)
         self._caller = Caller(self._transport, credentials)
         self._resolved: _Memory[Resolved] = _Memory()
-        self._created: _Memory[datetime | None] = _Memory()
+        self._about: _Memory[Config] = _Memory()
 
     async def resolve(self, image: str, reference: str) -> Resolved:
         """What `reference` (a tag, or `sha256:...`) of `image` (`host[:port]/path`) is right now."""
@@ -119,12 +119,15 @@ class Registry:
 
     async def created(self, image: str, digest: str) -> datetime | None:
         """When the image was made, by its own account; None when it does not say."""
-        if digest in self._created:
-            return self._created[digest]
+        return (await self.about(image, digest)).created
+
+    async def about(self, image: str, digest: str) -> Config:
+        """What the image says about itself: labels, ports, health check."""
+        if digest in self._about:
+            return self._about[digest]
         found = await self._look_up(image, digest)
         manifest, _ = await self._for_this_machine(image, found)
-        config = await self._config(image, manifest, found.name)
-        return self._created.keep(found.digest, config.created)
+        return self._about.keep(found.digest, await self._config(image, manifest, found.name))
 
     async def check_login(self) -> None:
         """Whether the credentials would do; a registry that asks for none cannot tell.

@@ -126,10 +126,34 @@ def _moment(value: object, read: ValidatorFunctionWrapHandler) -> datetime | Non
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+class _Container(BaseModel):
+    """How an image wants to be run."""
+
+    labels: dict[str, str] | None = Field(None, alias="Labels")
+    ports: dict[str, object] | None = Field(None, alias="ExposedPorts")
+    health: dict[str, object] | None = Field(None, alias="Healthcheck")
+
+
 class Config(_Built):
     """What an image says about itself."""
 
     created: Annotated[datetime | None, WrapValidator(_moment)] = None
+    config: _Container | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return (self.config and self.config.labels) or {}
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """TCP ports of `EXPOSE`, the lowest first."""
+        found = (port.partition("/") for port in ((self.config and self.config.ports) or {}))
+        return tuple(sorted(int(n) for n, _, kind in found if n.isdecimal() and kind in ("", "tcp") and int(n) < 65536))
+
+    @property
+    def has_healthcheck(self) -> bool:
+        test = ((self.config and self.config.health) or {}).get("Test")
+        return isinstance(test, list) and bool(test) and test[0] != "NONE"
 
 
 def digest_of(body: bytes) -> str:

@@ -24,12 +24,13 @@ from bot.store.people import People
 from bot.store.releases import Releases
 from bot.store.requests import Requests
 from bot.store.services import Services
+from bot.store.told import Told
 
 __all__ = ["AlreadyRunning", "Store"]
 
 
 class Store(
     Services, History, Deployments, Releases, Deliveries, Packages, NewestTags, Audit, Health, People, Requests,
-    Logins, Answers, Asks, Cards, Catalogue, Counters, Meta,
+    Logins, Answers, Asks, Cards, Catalogue, Told, Counters, Meta,
 ):  # fmt: skip
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

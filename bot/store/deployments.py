@@ -63,7 +63,7 @@ class Deployments(Connection):
 
     @change
     def leave(self, db: Database, id: int, detail: dict[str, Any], *, has_switched: bool = False) -> None:
-        """Ends the running step; `detail` is what it found. A `digest` or `tag` in it is kept on the deployment.
+        """Ends the running step; `detail` is what it found. What it is an image of is kept on the deployment, too.
 
         `has_switched`: from now on this deployment is the one that serves.
         """
@@ -73,7 +73,8 @@ class Deployments(Connection):
             "UPDATE steps SET ended_at = ?, detail = ? WHERE deployment = ? AND ended_at IS NULL",
             [now(), orjson.dumps(detail).decode(), id],
         )
-        if found := {column: detail[column] for column in ("digest", "tag") if column in detail}:
+        kept = ("digest", "tag", "commit", "repository")
+        if found := {column: detail[column] for column in kept if detail.get(column)}:
             _update(db, id, **found)
 
     @change
@@ -161,6 +162,7 @@ def want(db: Database, wanted: Wanted) -> Deployment:
         "service": service.name, "kind": wanted.kind, "state": state, "actor": wanted.actor, "reason": wanted.reason,
         "image": target.image if target else configuration.image, "tag": target.tag if target else tag,
         "digest": target.digest if target else digest, "commit": target.commit if target else commit,
+        "repository": target.repository if target else "",
         "delivery": wanted.delivery, "is_automatic": wanted.is_automatic, "target": wanted.target,
         "configuration": configuration.model_dump_json(),
         "environment_revision": target.environment_revision if target else service.environment_revision,
@@ -224,7 +226,7 @@ def _held(service: Service) -> dict[str, str]:
 
 
 def _update(db: Database, id: int, **values: Any) -> None:
-    columns = ", ".join(f"{column} = ?" for column in values)
+    columns = ", ".join(f'"{column}" = ?' for column in values)
     db.execute(f"UPDATE deployments SET {columns} WHERE id = ?", [*values.values(), id])  # noqa: S608
 
 

@@ -143,6 +143,10 @@ def m0006_catalogue(db: Database) -> None:
             PRIMARY KEY (image, id))""",
         """CREATE TABLE github_pages (
             url TEXT PRIMARY KEY, etag TEXT NOT NULL, images TEXT NOT NULL, next_page TEXT NOT NULL)""",
+        "ALTER TABLE deployments ADD COLUMN repository TEXT NOT NULL DEFAULT ''",
+        """CREATE TABLE told (
+            deployment INTEGER PRIMARY KEY REFERENCES deployments (id), number INTEGER, status TEXT,
+            refusal TEXT NOT NULL DEFAULT '')""",
     ):
         db.execute(statement)
 
