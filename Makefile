@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards torture explore rounds docs lock clean
+.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards torture torture-tags explore rounds docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
@@ -58,6 +58,9 @@ bench-cards: setup  ## how soon Slack shows what is true when many services depl
 
 torture: setup  ## deliveries while o8 is killed at its own writes (KILLS=250, about 6 minutes); writes docs/results/
 	$(BIN)/python -m lab.torture --kills $(or $(KILLS),250)
+
+torture-tags: setup  ## builds that push two at a time (RUNS=200): no tag may be used twice; writes docs/results/
+	$(BIN)/python -m lab.torture_tags --runs $(or $(RUNS),200)
 
 explore: setup  ## the property tests with many new random values
 	O8_HYPOTHESIS=explore $(BIN)/pytest -q -n 2 -m "not parts" --timeout=900

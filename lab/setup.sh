@@ -24,6 +24,11 @@ missing_packages() {
     has docker-registry || echo docker-registry
     has_busybox || echo busybox-static
     has ip || echo iproute2
+    # examples/build-push.sh and its tests; where docker.io does not bring the command, docker-cli does.
+    has curl || echo curl
+    has jq || echo jq
+    has shellcheck || echo shellcheck
+    has docker || ! apt-cache show docker-cli >/dev/null 2>&1 || echo docker-cli
     has chromium || printf '%s\n' chromium fonts-dejavu-core  # the tests of the dashboard look at it
     # The application's images are made of Debian's own Python, whatever Python runs o8.
     [ -x /usr/bin/python3 ] || echo python3
