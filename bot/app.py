@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from bot.authority import Authority
+from bot.backup import Backups
 from bot.candidate import Candidates
 from bot.deployer import Checkpoint, Deployer
 from bot.doctor import Doctor
@@ -33,6 +34,7 @@ from bot.passwords import Passwords
 from bot.reconciler import Reconciler
 from bot.registry import Registry
 from bot.resolver import Resolver
+from bot.rotation import Rotation
 from bot.services import Services
 from bot.settings import Settings
 from bot.store import Store
@@ -105,7 +107,8 @@ class App:
         follower = Follower(store, registry, worker, settings.poll_interval)
         logins = Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value())
         services = Services(
-            settings=settings, store=store, vault=vault, authority=authority, logins=logins, worker=worker,
+            settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
+            backups=Backups(store, settings), authority=authority, logins=logins, worker=worker,
             follower=follower, operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
             logs=Logs(store, engine, vault), images=Images(store, registry, engine, credentials),
             observer=Observer(engine), inbox=Inbox(store, worker, follower),

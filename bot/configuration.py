@@ -272,6 +272,18 @@ def read_toml(text: str) -> Configuration:
         raise InvalidInput(f"The service file is not TOML: {error}.", "docs/services.md has an example.") from None
 
 
+def as_toml(configuration: Configuration) -> list[str]:
+    """The lines of a service file, without defaults. Text, numbers and lists are written alike in TOML and in JSON."""
+    values = configuration.model_dump(mode="json", exclude_defaults=True)
+    volumes = values.pop("volumes", [])
+    sections = [("[" + key + "]", values.pop(key)) for key in list(values) if isinstance(values[key], dict)]
+    sections += [("[[volumes]]", volume) for volume in volumes]
+    lines = [f"{key} = {orjson.dumps(value).decode()}" for key, value in values.items()]
+    for head, keys in sections:
+        lines += ["", head, *(f"{key} = {orjson.dumps(value).decode()}" for key, value in keys.items())]
+    return lines
+
+
 def _in_words(problem: Problem) -> str:
     where = problem.where or "file"
     if problem.text.startswith("is "):

@@ -152,8 +152,8 @@ class Operations:
         if does_run:
             refuse_while_locked(service)
         revision = service.environment_revision
-        sealed = self._vault.seal(text, environment_row(name, revision + 1))
-        await self._store.add_environment(name, revision, sealed, names, actor)
+        row = environment_row(name, revision + 1)
+        await self._store.add_environment(name, revision, lambda: self._vault.seal(text, row), names, actor)
         return await self._configure(name, actor, reason) if does_run else None
 
     async def _configure(self, name: str, actor: str, reason: str) -> Deployment:

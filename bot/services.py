@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.authority import Authority
+from bot.backup import Backups
 from bot.doctor import Doctor
 from bot.follower import Follower
 from bot.images import Images
@@ -13,6 +14,7 @@ from bot.logins import Logins
 from bot.logs import Logs
 from bot.observer import Observer
 from bot.operations import Operations
+from bot.rotation import Rotation
 from bot.settings import Settings
 from bot.store import Store
 from bot.vault import Vault
@@ -24,6 +26,8 @@ class Services:
     settings: Settings
     store: Store
     vault: Vault
+    rotation: Rotation
+    backups: Backups
     authority: Authority
     logins: Logins
     worker: Worker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bot.errors import O8Error, SettingsError
 
+KEY_FILE = "secret.key"
+RETIRED_FILE = "secret.key.retired"
 _KEY_ID_BYTES = 4
 _NONCE_BYTES = 12  # NIST SP 800-38D, 5.2.1.1: 96 bits
 
@@ -27,20 +30,25 @@ class Vault:
 
     def __init__(self, keys: str) -> None:
         """Raises `SettingsError` when a key is not 64 hexadecimal digits."""
-        try:
-            raw = [bytes.fromhex(part.strip()) for part in keys.split(",")]
-        except ValueError:
-            raw = [b""]
-        if any(len(key) != 32 for key in raw):
-            raise SettingsError(["O8_SECRET_KEY = (hidden): each key must be 64 hexadecimal digits"])
+        raw = _read(keys)
         self._keys = {_key_id(key): AESGCM(key) for key in raw}
         self._current = _key_id(raw[0])
         self._fingerprint_key = hashlib.sha256(b"fingerprint" + raw[0]).digest()
 
+    def adopt(self, keys: str) -> None:
+        """From now on the first of `keys` seals. What opened before goes on opening: somebody may hold such a text."""
+        raw = _read(keys)
+        self._keys = {_key_id(key): AESGCM(key) for key in raw} | self._keys
+        self._current = _key_id(raw[0])
+
     def seal(self, plain: str, row: str) -> bytes:
         """Key id, nonce and ciphertext of `plain`; opening asks for the same `row`, such as `environment/web/3`."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return self._current + nonce + self._keys[self._current].encrypt(nonce, plain.encode(), row.encode())
+        current, nonce = self._current, secrets.token_bytes(_NONCE_BYTES)
+        return current + nonce + self._keys[current].encrypt(nonce, plain.encode(), row.encode())
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether it was sealed with the key that seals now."""
+        return sealed[:_KEY_ID_BYTES] == self._current
 
     def fingerprint(self, text: bytes) -> str:
         """Tells whether two texts are the same, and says nothing about them to who has no key."""
@@ -59,17 +67,47 @@ class Vault:
 
 
 def key_in(folder: Path) -> str:
-    """The key kept in `folder`, made on first use with mode 0600. One process at a time: the database's lock."""
-    path = folder / "secret.key"
+    """The keys kept in `folder`, made on first use with mode 0600. One process at a time: the database's lock.
+
+    More than one while a rotation is under way: the new one first, as `Vault` takes them.
+    """
+    path = folder / KEY_FILE
     if not path.exists():
-        draft = folder / "secret.key.new"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)  # whole or not at all: a kill must not leave half a key
-        _sync(folder)
+        keep(folder, [new_key()])
     return path.read_text().strip()
+
+
+def new_key() -> str:
+    return secrets.token_hex(32)
+
+
+def split(keys: str) -> list[str]:
+    return [key.strip() for key in keys.split(",") if key.strip()]
+
+
+def keep(folder: Path, keys: Sequence[str]) -> None:
+    """`folder` keeps `keys`, the one that seals first; whole or not at all: a kill must not leave half a key."""
+    _write(folder, KEY_FILE, ",".join(keys))
+
+
+def retire(folder: Path, keys: Sequence[str]) -> None:
+    """Adds to the keys that only old backups need."""
+    _write(folder, RETIRED_FILE, ",".join(dict.fromkeys([*keys, *retired(folder)])))
+
+
+def retired(folder: Path) -> list[str]:
+    path = folder / RETIRED_FILE
+    return split(path.read_text()) if path.exists() else []
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    draft = folder / f"{name}.new"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(folder / name)
+    _sync(folder)
 
 
 def _sync(folder: Path) -> None:
@@ -78,6 +116,16 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _read(keys: str) -> list[bytes]:
+    try:
+        raw = [bytes.fromhex(part.strip()) for part in keys.split(",")]
+    except ValueError:
+        raw = [b""]
+    if any(len(key) != 32 for key in raw):
+        raise SettingsError(["O8_SECRET_KEY = (hidden): each key must be 64 hexadecimal digits"])
+    return raw
 
 
 def _key_id(key: bytes) -> bytes:

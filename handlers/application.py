@@ -9,6 +9,7 @@ from aiohttp import web
 from bot.services import Services
 from handlers import access, api, cors, errors, github, health, metrics, orchestr8, streams
 from handlers import web as dashboard
+from handlers.api import safekeeping
 
 LARGEST_BODY = 2 * 1024 * 1024  # an environment of 256 KiB, however JSON writes it
 LARGEST_IMPORT = 32 * 1024 * 1024  # over the socket: all environments of the original at once
@@ -27,7 +28,8 @@ def public(services: Services, more: Iterable[web.RouteDef] = ()) -> web.Applica
 def private(services: Services) -> web.Application:
     """For whoever may open the socket, and so is admin of everything. Raises `Undeclared`."""
     application = _application(services, LARGEST_IMPORT)
-    application.add_routes([*health.routes(services), *metrics.routes(services), *api.routes(services)])
+    for part in (health, metrics, api, safekeeping):
+        application.add_routes(part.routes(services))
     access.refuse_undeclared(application)
     return application
 

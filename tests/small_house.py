@@ -15,6 +15,7 @@ from aiohttp import web
 
 from bot import traffic
 from bot.authority import Authority
+from bot.backup import Backups
 from bot.candidate import Candidates
 from bot.configuration import read
 from bot.deployer import Deployer
@@ -31,10 +32,11 @@ from bot.observer import Observer
 from bot.operations import Operations
 from bot.passwords import Passwords
 from bot.resolver import Resolver
+from bot.rotation import Rotation
 from bot.services import Services
 from bot.settings import Settings
 from bot.store import Store
-from bot.vault import Vault
+from bot.vault import Vault, key_in
 from bot.worker import Worker
 from handlers import application
 from lab.waiting import until
@@ -127,7 +129,8 @@ async def open_house(folder: Path, **chosen: Any) -> AsyncIterator[House]:
 
 def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: Any,
           session: aiohttp.ClientSession) -> Services:  # fmt: skip
-    vault, authority = Vault("ab" * 32), Authority(store, settings.auth_username)
+    vault = Vault(settings.o8_secret_key.get_secret_value() or key_in(settings.o8_data_dir))
+    authority = Authority(store, settings.auth_username)
     credentials = Credentials("ghcr.io", "", "")
     candidates = Candidates(store, engine, Prober(session), credentials, "")
     deployer = Deployer(
@@ -136,7 +139,8 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
     worker = Worker(store, deployer, vault, authority, 2)
     follower = Follower(store, registry, worker, 600)
     return Services(
-        settings=settings, store=store, vault=vault, authority=authority, worker=worker, follower=follower,
+        settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
+        backups=Backups(store, settings), authority=authority, worker=worker, follower=follower,
         logins=Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value()),
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
         logs=Logs(store, engine, vault), images=Images(store, registry, engine, credentials),

@@ -66,6 +66,15 @@ class Client:
         finally:
             answer.close()
 
+    def pieces(self, *path: object, **query: object) -> Iterator[bytes]:
+        """What a POST answers, as it comes. Raises `Unreachable` when it was cut off."""
+        answer = self._runner.run(self._open("POST", path, query=query))
+        try:
+            while piece := self._runner.run(self._piece(answer)):
+                yield piece
+        finally:
+            answer.close()
+
     def close(self) -> None:
         if self._session is not None:
             self._runner.run(self._session.close())

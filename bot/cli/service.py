@@ -6,13 +6,12 @@ from datetime import timedelta
 from typing import IO, Any
 
 import click
-import orjson
 
 from bot.cli.group import Group, Session, o8, pass_session
 from bot.cli.output import ago
 from bot.cli.parameters import Duration, confirmed, make_sure, waiting
 from bot.cli.watching import bring
-from bot.configuration import Configuration, read_toml
+from bot.configuration import Configuration, as_toml, read_toml
 from bot.errors import InvalidInput
 
 
@@ -49,7 +48,7 @@ def show(session: Session, name: str) -> None:
     """Print the service file as it is in force, without its defaults."""
     found = session.api.get("services", name)
     configuration = Configuration.model_validate(found["configuration"])
-    session.output.show(found, lambda: session.output.say("\n".join([*_facts(found), *_toml(configuration)])))
+    session.output.show(found, lambda: session.output.say("\n".join([*_facts(found), *as_toml(configuration)])))
 
 
 @service.command("list")
@@ -122,15 +121,3 @@ def _facts(found: dict[str, Any]) -> list[str]:
         if by := found[word]:
             facts.append(f"{word} by {by['actor']}, {ago(by['since'])}: {by['reason']}")
     return [f"# {fact}".replace("\n", " ") for fact in facts]
-
-
-def _toml(configuration: Configuration) -> list[str]:
-    """A service file of what is not default. Text, numbers and lists are written alike in TOML and in JSON."""
-    values = configuration.model_dump(mode="json", exclude_defaults=True)
-    volumes = values.pop("volumes", [])
-    sections = [("[" + key + "]", values.pop(key)) for key in list(values) if isinstance(values[key], dict)]
-    sections += [("[[volumes]]", volume) for volume in volumes]
-    lines = [f"{key} = {orjson.dumps(value).decode()}" for key, value in values.items()]
-    for head, keys in sections:
-        lines += ["", head, *(f"{key} = {orjson.dumps(value).decode()}" for key, value in keys.items())]
-    return lines

@@ -11,6 +11,7 @@ from bot.store.audit import Audit
 from bot.store.cards import Cards
 from bot.store.catalogue import Catalogue
 from bot.store.connection import AlreadyRunning
+from bot.store.copies import Copies
 from bot.store.counters import Counters
 from bot.store.deliveries import Deliveries
 from bot.store.deployments import Deployments
@@ -31,6 +32,6 @@ __all__ = ["AlreadyRunning", "Store"]
 
 class Store(
     Services, History, Deployments, Releases, Deliveries, Packages, NewestTags, Audit, Health, People, Requests,
-    Logins, Answers, Asks, Cards, Catalogue, Told, Counters, Meta,
+    Logins, Answers, Asks, Cards, Catalogue, Told, Counters, Meta, Copies,
 ):  # fmt: skip
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

@@ -29,13 +29,18 @@ class Audit(Connection):
     @question
     def verify_audit(self, db: Database) -> int | None:
         """The first id from which the chain is broken; None when it is whole."""
-        previous, expected = "", 1
-        for row in rows(db, "SELECT * FROM audit ORDER BY id"):
-            found = row.pop("hash")
-            if row["id"] != expected or row["previous"] != previous or _hash(row) != found:
-                return expected
-            previous, expected = found, expected + 1
-        return None if _newest(db) == (expected - 1, previous) else expected
+        return broken_from(db)
+
+
+def broken_from(db: Database) -> int | None:
+    """The first id from which the chain is broken; None when it is whole."""
+    previous, expected = "", 1
+    for row in rows(db, "SELECT * FROM audit ORDER BY id"):
+        found = row.pop("hash")
+        if row["id"] != expected or row["previous"] != previous or _hash(row) != found:
+            return expected
+        previous, expected = found, expected + 1
+    return None if _newest(db) == (expected - 1, previous) else expected
 
 
 def record(db: Database, actor: str, action: str, subject: str, detail: dict[str, Any]) -> None:

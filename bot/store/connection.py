@@ -42,9 +42,10 @@ class Connection:
     """
 
     def __init__(self, path: Path) -> None:
-        with _Translated():
+        self.path = path
+        with Translated():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = _only_one(path.with_suffix(".lock"))
+            self._lock = only_one(path.with_suffix(".lock"))
             try:
                 self._prepare(path)
             except BaseException:
@@ -154,7 +155,8 @@ def _open(path: Path, *, is_reader: bool = False) -> Database:
     return Database(connection)
 
 
-def _only_one(path: Path) -> int:
+def only_one(path: Path) -> int:
+    """A handle that holds the lock `path` until it is closed; raises `AlreadyRunning` when somebody else does."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,12 +169,12 @@ def _only_one(path: Path) -> int:
 
 
 def _run(query: Callable[[Database], T], db: Database) -> T:
-    with _Translated():
+    with Translated():
         return query(db)
 
 
 def _commit(work: Callable[[Database], T], db: Database) -> T:
-    with _Translated():
+    with Translated():
         db.execute("BEGIN IMMEDIATE")
         try:
             result = work(db)
@@ -184,7 +186,7 @@ def _commit(work: Callable[[Database], T], db: Database) -> T:
         return result
 
 
-class _Translated:
+class Translated:
     """Turns errors of SQLite and of the files under it into `StoreUnavailable`."""
 
     def __enter__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -87,10 +87,11 @@ class Services(Connection):
             _cancel_pending(db, name, f"{name} was stopped.", has_automatic=False)
 
     @change
-    def add_environment(self, db: Database, service: str, expected: int, sealed: bytes, names: list[str],
+    def add_environment(self, db: Database, service: str, expected: int, seal: Callable[[], bytes], names: list[str],
                         actor: str) -> int:  # fmt: skip
         """Stores the next revision, sealed for `expected` + 1, and makes it the service's; returns its number.
 
+        `seal` is called inside the transaction: one of another key cannot come in after `reseal`.
         Raises `Conflict` when somebody else stored one since `expected` was read.
         """
         found = db.execute("SELECT max(revision) FROM environments WHERE service = ?", [service]).fetchone()[0] or 0
@@ -99,7 +100,7 @@ class Services(Connection):
         revision = expected + 1
         db.execute(
             "INSERT INTO environments VALUES (?, ?, ?, ?, ?, ?)",
-            [service, revision, sealed, orjson.dumps(names).decode(), actor, now()],
+            [service, revision, seal(), orjson.dumps(names).decode(), actor, now()],
         )
         db.execute("UPDATE services SET environment_revision = ? WHERE name = ?", [revision, service])
         return revision
@@ -110,6 +111,19 @@ class Services(Connection):
         query = "SELECT sealed FROM environments WHERE service = ? AND revision = ?"
         found = rows(db, query, [service, revision])
         return bytes(found[0]["sealed"]) if found else b""
+
+    @change
+    def reseal(self, db: Database, anew: Callable[[str, int, bytes], bytes]) -> int:
+        """Every revision of every service as `anew` gives it back, all of them or none; how many have changed."""
+        changed = 0
+        for key in rows(db, "SELECT service, revision FROM environments"):
+            where, place = "WHERE service = ? AND revision = ?", [key["service"], key["revision"]]
+            before = bytes(rows(db, f"SELECT sealed FROM environments {where}", place)[0]["sealed"])  # noqa: S608
+            after = anew(key["service"], key["revision"], before)
+            if after != before:
+                db.execute(f"UPDATE environments SET sealed = ? {where}", [after, *place])  # noqa: S608
+                changed += 1
+        return changed
 
     @question
     def environment_revisions(self, db: Database, service: str) -> tuple[EnvironmentRevision, ...]:

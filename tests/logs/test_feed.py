@@ -274,7 +274,7 @@ async def test_silence_is_told_too(place: Place, web: Container) -> None:
 
 async def test_secrets_are_masked(place: Place) -> None:
     vault, text = Vault("ab" * 32), "TOKEN=canary-1234\n"
-    await place.store.add_environment("web", 0, vault.seal(text, "environment/web/1"), ["TOKEN"], "cli:x")
+    await place.store.add_environment("web", 0, lambda: vault.seal(text, "environment/web/1"), ["TOKEN"], "cli:x")
     web = place.engine.start("web", "b", await place.release())
     async with place.reader() as reader:
         place.engine.write(web, "the token is canary-1234.")

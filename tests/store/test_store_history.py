@@ -81,7 +81,7 @@ async def test_another_configuration_or_environment_makes_another_release(ledger
     await ledger.release("0001", 1)
     await ledger.service(replicas=2)
     await ledger.release("0001", 1)
-    await ledger.store.add_environment("web", 0, b"sealed", ["A"], "cli:ann")
+    await ledger.store.add_environment("web", 0, lambda: b"sealed", ["A"], "cli:ann")
     await ledger.release("0001", 1)
     await ledger.service(replicas=2, keep_releases=9)  # needs no deployment, so it makes no other release
     await ledger.release("0001", 1)
@@ -159,10 +159,10 @@ async def test_an_image_that_another_service_may_return_to_is_kept(ledger: Ledge
 async def test_the_environment_grows_by_revisions_and_refuses_a_lost_update(ledger: Ledger) -> None:
     await ledger.service()
     assert await ledger.store.environment("web", 0) == b""
-    assert await ledger.store.add_environment("web", 0, b"one", ["A"], "cli:ann") == 1
+    assert await ledger.store.add_environment("web", 0, lambda: b"one", ["A"], "cli:ann") == 1
     with pytest.raises(Conflict, match="changed meanwhile"):
-        await ledger.store.add_environment("web", 0, b"mine", ["B"], "cli:bob")
-    assert await ledger.store.add_environment("web", 1, b"two", ["A", "B"], "cli:bob") == 2
+        await ledger.store.add_environment("web", 0, lambda: b"mine", ["B"], "cli:bob")
+    assert await ledger.store.add_environment("web", 1, lambda: b"two", ["A", "B"], "cli:bob") == 2
     assert [await ledger.store.environment("web", n) for n in (1, 2)] == [b"one", b"two"]
     assert (await ledger.store.service("web")).environment_revision == 2
     revisions = await ledger.store.environment_revisions("web")

@@ -58,10 +58,10 @@ async def test_a_rollback_neither_takes_nor_gives_a_tag(ledger: Ledger) -> None:
 
 async def test_a_rollback_brings_configuration_and_environment_of_its_release_and_sets_a_hold(ledger: Ledger) -> None:
     await ledger.service(replicas=1)
-    await ledger.store.add_environment("web", 0, b"one", ["A"], "cli:ann")
+    await ledger.store.add_environment("web", 0, lambda: b"one", ["A"], "cli:ann")
     first = await ledger.release("0001")
     await ledger.service(replicas=3)
-    await ledger.store.add_environment("web", 1, b"two", ["A"], "cli:ann")
+    await ledger.store.add_environment("web", 1, lambda: b"two", ["A"], "cli:ann")
     await ledger.release("0002")
     await ledger.want(kind=Kind.ROLLBACK, target=first.id)
     claimed = await ledger.claim()
@@ -74,7 +74,7 @@ async def test_what_is_begun_takes_the_configuration_of_that_moment(ledger: Ledg
     await ledger.service(replicas=1)
     await ledger.push("0001")
     await ledger.service(replicas=2, image="ghcr.io/acme/web-next")
-    await ledger.store.add_environment("web", 0, b"sealed", ["A"], "cli:ann")
+    await ledger.store.add_environment("web", 0, lambda: b"sealed", ["A"], "cli:ann")
     claimed = await ledger.claim()
     assert (claimed.configuration.replicas, claimed.environment_revision) == (2, 1)
     assert claimed.image == "ghcr.io/acme/web-next"
