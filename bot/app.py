@@ -17,6 +17,7 @@ from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
 from bot.deployer import Checkpoint, Deployer
+from bot.disks import Disks
 from bot.doctor import Doctor
 from bot.engines import Credentials, Engine
 from bot.engines.docker import DockerEngine
@@ -31,6 +32,7 @@ from bot.nginx import Nginx
 from bot.observer import Observer
 from bot.operations import Operations
 from bot.passwords import Passwords
+from bot.pruning import Pruner
 from bot.reconciler import Reconciler
 from bot.registry import Registry
 from bot.resolver import Resolver
@@ -92,7 +94,7 @@ class App:
     @classmethod
     def _join(cls, settings: Settings, store: Store, checkpoint: Checkpoint) -> Self:
         session, authority = aiohttp.ClientSession(), Authority(store, settings.auth_username)
-        vault = Vault(settings.o8_secret_key.get_secret_value() or key_in(settings.o8_data_dir))
+        vault = _vault(settings)
         credentials = Credentials(settings.docker_server_address, settings.docker_username, settings.registry_password)
         engine = DockerEngine(
             host=settings.docker_host, network=settings.o8_network, subnet=settings.o8_subnet,
@@ -100,7 +102,8 @@ class App:
         )  # fmt: skip
         nginx, slack = Nginx(settings), _slack(settings, store, session)
         registry = Registry(session, credentials, f"linux/{_MACHINES.get(platform.machine(), platform.machine())}")
-        candidates = Candidates(store, engine, Prober(session), credentials, settings.base_domain)
+        pruner = Pruner(store, engine)
+        candidates = Candidates(engine, pruner, Prober(session), credentials, settings.base_domain)
         traffic = Traffic(nginx, engine.addresses)
         deployer = Deployer(store, Resolver(registry), candidates, traffic, checkpoint)
         worker = Worker(store, deployer, vault, authority, settings.o8_places)
@@ -110,7 +113,7 @@ class App:
             settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
             backups=Backups(store, settings), authority=authority, logins=logins, worker=worker,
             follower=follower, operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
-            logs=Logs(store, engine, vault), images=Images(store, registry, engine, credentials),
+            logs=Logs(store, engine, vault), images=Images(registry, pruner, credentials), pruner=pruner,
             observer=Observer(engine), inbox=Inbox(store, worker, follower),
             doctor=Doctor(settings, store, engine, nginx, registry, slack),
         )  # fmt: skip
@@ -179,6 +182,15 @@ class App:
         await self.services.worker.start()
         for work in (self._reconciler.run, self.services.follower.run, self.services.observer.run):
             self._tasks.append(asyncio.create_task(_endlessly(work)))
+
+
+def _vault(settings: Settings) -> Vault:
+    if keys := settings.o8_secret_key.get_secret_value():
+        return Vault(keys)
+    keys = key_in(settings.o8_data_dir)
+    if "," in keys:
+        _log.warning("Replacing the key was cut off; nothing is lost, and `o8 rotate-key` finishes it")
+    return Vault(keys)
 
 
 def _slack(settings: Settings, store: Store, session: aiohttp.ClientSession) -> SlackNotifier | None:

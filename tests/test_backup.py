@@ -7,6 +7,8 @@ import gzip
 import io
 import os
 import sqlite3
+import subprocess
+import sys
 import tarfile
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +21,6 @@ from bot.configuration import read_toml
 from bot.errors import Conflict, InvalidInput, O8Error, StoreUnavailable
 from bot.models import Hold
 from bot.restore import Damaged, check, restore
-from bot.rotation import Rotation
 from bot.store import AlreadyRunning, Store
 from tests.small_house import House, open_house
 
@@ -146,16 +147,25 @@ async def test_two_at_once_are_refused_and_the_next_one_works(tmp_path: Path) ->
         await backup(house, tmp_path / "b.o8")
 
 
-async def test_the_key_is_replaced_meanwhile_and_both_fit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_before", [True, False])
+async def test_the_key_is_replaced_meanwhile_and_both_fit(
+    tmp_path: Path, is_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_house(tmp_path / "one") as house:
         await filled(house)
-        services = house.services
-        rotation = Rotation(services.store, services.vault, services.settings)
-        for number in range(5):
-            _, file = await asyncio.gather(
-                rotation.rotate(), backup(house, tmp_path / f"{number}.o8", with_key=True)
-            )  # fmt: skip
-            restore(file, tmp_path / f"to {number}", "cli:ann")
+        copy_to = house.services.store.copy_to
+
+        async def copy_and_rotate(path: Path) -> None:
+            """The worst moments: between the database and the key, in either order."""
+            if is_before:
+                await house.services.rotation.rotate()
+            await copy_to(path)
+            if not is_before:
+                await house.services.rotation.rotate()
+
+        monkeypatch.setattr(house.services.store, "copy_to", copy_and_rotate)
+        file = await backup(house, tmp_path / "b.o8", with_key=True)
+        restore(file, tmp_path / "two", "cli:ann")
 
 
 # -- what is refused
@@ -317,6 +327,34 @@ async def test_a_damaged_database_is_replaced_too(made: Path, tmp_path: Path) ->
     async with open_house(folder) as house:
         assert await house.services.store.damage() == ()
         assert CANARY in await house.services.operations.environment("web")
+
+
+async def test_what_a_killed_o8_left_in_its_log_stays_with_its_own_database(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    source = f"""
+import asyncio, os
+from pathlib import Path
+from bot.store import Store
+
+async def main():
+    store = await Store.open(Path({str(folder)!r}) / "o8.sqlite")
+    for number in range(50):
+        await store.record("cli:ann", "late", "x", {{"text": "x" * 3000}})
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", source], env=environ, timeout=60, check=False)
+    assert (folder / "o8.sqlite-wal").stat().st_size > 50 * 3000
+    found = restore(made, folder, "cli:ann", is_forced=True, accepted=["values"])
+    store = await Store.open(folder / "o8.sqlite")
+    assert await store.damage() == () and await store.verify_audit() is None
+    assert {service.name for service in await store.services()} == {"web", "shop"}
+    await store.close()
+    assert found.aside is not None
+    with closing(sqlite3.connect(found.aside)) as db:
+        assert db.execute("SELECT count(*) FROM audit WHERE action = 'late'").fetchone() == (50,)
 
 
 async def test_everybody_is_logged_out_and_the_audit_says_who_restored(made: Path, tmp_path: Path) -> None:

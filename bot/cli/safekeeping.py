@@ -42,7 +42,7 @@ def backup(session: Session, file: Path, with_key: bool, force: bool) -> None:
         draft.unlink(missing_ok=True)
     number = sum(name.startswith("services/") for name in manifest.files)
     answer = {"file": str(file), "bytes": file.stat().st_size, "services": number, "with_key": with_key}
-    held = f"{number} service{'' if number == 1 else 's'}, {megabytes(file.stat().st_size)}, every byte checked"
+    held = f"{_counted(number, 'service')}, {megabytes(file.stat().st_size)}, every byte checked"
     session.output.show(answer, lambda: session.output.say(f"{file}: {held}. {_about_the_key(with_key)}"))
 
 
@@ -69,7 +69,9 @@ def restore(session: Session, file: Path, force: bool, key_file: Path | None, ac
     answer = {"made_at": found.made_at, "services": found.services, "aside": str(found.aside) if found.aside else None}
 
     def in_words() -> None:
-        session.output.say(f"{settings.o8_data_dir} is as it was at {found.made_at}: {len(found.services)} services.")
+        session.output.say(
+            f"{settings.o8_data_dir} is as it was at {found.made_at}: {_counted(len(found.services), 'service')}."
+        )
         if found.aside:
             session.output.say(f"What was there is in {found.aside}; remove it when all is well.")
         session.output.say("Everybody is logged out. Tokens, users and rights are those of then: `o8 token list`.")
@@ -85,7 +87,7 @@ def rotate_key(session: Session) -> None:
     found = session.api.post("key-rotation")
 
     def in_words() -> None:
-        session.output.say(f"{found['resealed']} environment revisions were sealed anew.")
+        session.output.say(f"Sealed anew: {_counted(found['resealed'], 'environment revision')}.")
         if found["is_in_settings"]:
             session.output.say("Remove the old keys from O8_SECRET_KEY, then restart o8.")
         else:
@@ -96,6 +98,10 @@ def rotate_key(session: Session) -> None:
 
 def _opened(path: Path) -> Any:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _about_the_key(with_key: bool) -> str:

@@ -68,6 +68,8 @@ CASES: dict[str, Case] = {
     "unlock": about(lambda c, s: c.unlock(s)),
     "route": about(lambda c, s: c.route(s, "C1")),
     "mute": about(lambda c, s: c.mute(s, None)),
+    "backup": everywhere(lambda c: c.backup(with_key=True)),
+    "rotate_key": everywhere(lambda c: c.rotate_key()),
     "dismiss_package": everywhere(lambda c: c.dismiss_package("ghcr.io/acme/blog")),
     "add_user": everywhere(lambda c: c.add_user("carol")),
     "remove_user": everywhere(lambda c: c.remove_user("bob")),
