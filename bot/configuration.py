@@ -159,8 +159,12 @@ class Site(_Section):
     max_body_size: Size = Field("10m", description="largest request body nginx lets through")
     timeout: int = Field(60, ge=1, le=86400, description="seconds nginx waits for the service between two reads")
     buffering: bool = Field(False, description="true lets nginx collect answers; false suits event streams")
-    tls: Literal["off", "snippet", "certificate"] = Field(
-        "off", description="`snippet` includes the file of `NGINX_SNIPPET`, `certificate` uses the two files below"
+    tls: Literal["off", "auto", "snippet", "certificate"] = Field(
+        "off",
+        description=(
+            "`auto` gets and renews a certificate by ACME, `snippet` includes the file of `NGINX_SNIPPET`, "
+            "`certificate` uses the two files below"
+        ),
     )
     certificate: FilePath | Literal[""] = Field("", description="tls = certificate: full chain in PEM")
     key: FilePath | Literal[""] = Field("", description="tls = certificate: private key in PEM")

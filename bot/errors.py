@@ -24,6 +24,7 @@
     │   ├── DiskFull             not enough space to pull
     │   └── PullFailed           the image could not be fetched whole
     ├── CandidateFailed      the new containers did not become healthy; carries their last lines
+    ├── CertificateError     no certificate could be had, or it cannot be used
     └── NginxError           the site could not be made live
         ├── ForeignBreakage      somebody else's file breaks `nginx -t`; named, untouched
         └── NotLive              commands returned 0, but nginx still serves the old text
@@ -221,6 +222,10 @@ class CandidateFailed(O8Error):
         super().__init__(message, next_step)
         self.log = log
         self.exit_code = exit_code
+
+
+class CertificateError(O8Error):
+    code = "certificate"
 
 
 class NginxError(O8Error):

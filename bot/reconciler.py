@@ -65,6 +65,10 @@ class Reconciler:
             _log.warning("%s: removing replicas in slot %s of a service that was removed", name, slot)
             await self._quietly_clear(name, slot)
 
+    def notice(self) -> None:
+        """Something else has changed: everything is looked at soon."""
+        self._changed.set()
+
     async def _look(self) -> None:
         while True:
             await self.reconcile()

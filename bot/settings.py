@@ -98,6 +98,16 @@ class Settings(BaseModel):
     )
     nginx_test_command: str = Field("sudo -n nginx -t", description="system mode: tests the whole configuration")
     nginx_reload_command: str = Field("sudo -n systemctl reload nginx", description="system mode: reloads nginx")
+    tls_email: Annotated[str, matching(r"^([^@\s\"']+@[^@\s\"']+)?$", "an address, or nothing")] = Field(
+        "", description='`tls = "auto"`: where the authority writes when a certificate is about to end'
+    )
+    tls_dns_hook: str = Field(
+        "", description='`tls = "auto"`: program that proves wildcards by DNS, called with `auth` or `cleanup`'
+    )
+    acme_server: Annotated[str, matching(r"^https://[A-Za-z0-9.:/_-]+$", "the https address of its directory")] = Field(
+        "https://acme-v02.api.letsencrypt.org/directory", description='`tls = "auto"`: the authority'
+    )
+    certbot_command: str = Field("certbot", description='`tls = "auto"`: the certbot program, with its options')
     nginx_snippet: str = Field("", description='file that sites with `tls = "snippet"` include')
     nginx_listen: Annotated[
         str, matching(r"^([0-9]{1,3}(\.[0-9]{1,3}){3})?$", "an IPv4 address such as 127.0.0.1, or nothing")
@@ -183,6 +193,10 @@ class Settings(BaseModel):
     @property
     def socket(self) -> Path:
         return self.o8_data_dir / "o8.sock"
+
+    @property
+    def certificates_dir(self) -> Path:
+        return self.o8_data_dir / "certificates"
 
     @property
     def volumes_dir(self) -> Path:

@@ -15,6 +15,7 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from bot.configuration import Configuration
@@ -64,6 +65,11 @@ class Nginx:
         return self._server.mode
 
     @property
+    def acme_folder(self) -> Path:
+        """What a certificate authority asks for is put here, and shown by the sites that want certificates."""
+        return self._server.slots.parent / "acme"
+
+    @property
     def reloads(self) -> int:
         """How often nginx was told to load its files anew, since o8 started."""
         return self._publisher.reloads
@@ -72,6 +78,7 @@ class Nginx:
         """nginx serves what our files say. Embedded: the running one is adopted, or a new one started."""
         is_forced = await self._server.prepare()
         await asyncio.to_thread(self._folder.prepare)
+        await asyncio.to_thread(files.make_folder, self.acme_folder)
         await self._publisher.refresh(is_forced=is_forced)
 
     async def revive(self) -> bool:
@@ -84,7 +91,8 @@ class Nginx:
     def render(self, configuration: Configuration, addresses: Mapping[Slot, Sequence[Address]]) -> str:
         """Text of a service's site. A value that nginx would take for more than a value is refused."""
         version = program.version(program.find(self._settings.nginx_binary))
-        value = sites.site_value(configuration, addresses, self._settings, self._server.slots, version)
+        folders = sites.Folders(self._server.slots, self.acme_folder)
+        value = sites.site_value(configuration, addresses, self._settings, folders, version)
         return templates.render("site.conf.j2", value)
 
     async def publish(self, service: str, text: str) -> bool:

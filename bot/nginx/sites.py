@@ -9,8 +9,9 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from bot import pem
 from bot.configuration import Configuration
 from bot.errors import NginxError
 from bot.models import SLOTS, Address, Slot
@@ -23,11 +24,18 @@ _NAMES = re.compile(r"^\s*server_name (.+);$", re.MULTILINE)
 _TLS = re.compile(r"^\s*listen \S+ ssl\b", re.MULTILINE)
 
 
+class Folders(NamedTuple):
+    """Where the flags are, and where answers to a certificate authority are."""
+
+    slots: Path
+    acme: Path
+
+
 def site_value(
     configuration: Configuration,
     addresses: Mapping[Slot, Sequence[Address]],
     settings: Settings,
-    slots_folder: Path,
+    folders: Folders,
     version: tuple[int, ...],
 ) -> Value:
     """Everything `site.conf.j2` needs; strings are not checked here but by `templates.render`.
@@ -35,16 +43,19 @@ def site_value(
     Raises `NginxError` when the site needs a setting that is empty.
     """
     site = configuration.site
+    secured = _secured(configuration, settings)
+    acme = [str(folders.acme)] if site.tls == "auto" else []
     return {
         "name": configuration.name,
         "slots": [{"name": slot, "addresses": [str(address) for address in addresses[slot]]} for slot in SLOTS],
-        "slots_folder": str(slots_folder),
+        "slots_folder": str(folders.slots),
         "trusts": _trusts(configuration),
         "max_body_size": site.max_body_size,
         "timeout": site.timeout,
         "buffering": "on" if site.buffering else "off",
-        "redirects": _redirects(configuration, settings),
-        "servers": _servers(configuration, settings, version),
+        "redirects": _redirects(secured, settings),
+        "acme": acme,
+        "servers": _servers(secured, settings, version, _serials(configuration, settings)),
     }
 
 
@@ -71,6 +82,21 @@ def has_tls(text: str) -> bool:
     return bool(_TLS.search(text))
 
 
+def _secured(configuration: Configuration, settings: Settings) -> Configuration:
+    """As it can be served now: `auto` with the certificate that is there, or without TLS until there is one."""
+    if configuration.site.tls != "auto":
+        return configuration
+    found = pem.read(settings.certificates_dir, configuration.name)
+    tls = {"tls": "certificate", "certificate": str(found.chain), "key": str(found.key)} if found else {"tls": "off"}
+    return configuration.model_copy(update={"site": configuration.site.model_copy(update=tls)})
+
+
+def _serials(configuration: Configuration, settings: Settings) -> list[str]:
+    """Written into the text, so that a renewed certificate makes another one."""
+    found = pem.read(settings.certificates_dir, configuration.name) if configuration.site.tls == "auto" else None
+    return [found.serial] if found else []
+
+
 def _trusts(configuration: Configuration) -> list[Value]:
     """One, or none; `id` names its variables, because nginx's variables have no room for a service's longest name."""
     site = configuration.site
@@ -89,13 +115,15 @@ def _redirects(configuration: Configuration, settings: Settings) -> list[Value]:
              "port": port}]  # fmt: skip
 
 
-def _servers(configuration: Configuration, settings: Settings, version: tuple[int, ...]) -> list[Value]:
+def _servers(
+    configuration: Configuration, settings: Settings, version: tuple[int, ...], serials: list[str]
+) -> list[Value]:
     site, names = configuration.site, host_names(configuration, settings)
     servers = []
     if names and (site.tls == "off" or not site.redirect_to_https):
         servers.append(_server([[listen] for listen in listens(settings, settings.nginx_http_port)], names))
     if names and site.tls != "off":
-        servers.append(_secure_server(configuration, settings, names, version))
+        servers.append(_secure_server(configuration, settings, names, version) | {"serials": serials})
     if configuration.host_port:
         port = configuration.host_port
         places = [port] if ":" in port else listens(settings, port)
@@ -125,7 +153,8 @@ def _secure_server(
 
 
 def _server(places: list[list[str]], names: list[str], **more: list[Any]) -> Value:
-    return {"listens": places, "names": names, "http2": [], "snippets": [], "certificates": [], "hsts": []} | more
+    nothing: Value = {"http2": [], "snippets": [], "certificates": [], "hsts": [], "serials": []}
+    return {"listens": places, "names": names, **nothing, **more}
 
 
 def _has_ipv6() -> bool:

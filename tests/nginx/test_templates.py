@@ -13,7 +13,7 @@ from bot.configuration import Configuration, Site
 from bot.errors import NginxError
 from bot.models import Address
 from bot.nginx import templates
-from bot.nginx.sites import site_value
+from bot.nginx.sites import Folders, site_value
 from bot.settings import Settings
 
 DOMAINS, NETWORKS, REPLICAS = 20, 12, 4
@@ -50,7 +50,7 @@ def value_of(strings: list[str]) -> templates.Value:
     there = [Address(next(left), 80) for _ in range(2 * REPLICAS)]
     value = site_value(
         Configuration.model_construct(**whole), {"a": there[:REPLICAS], "b": there[REPLICAS:]},
-        Settings(nginx_listen="127.0.0.1"), Path("/slots"), (1, 22, 1),
+        Settings(nginx_listen="127.0.0.1"), Folders(Path("/slots"), Path("/acme")), (1, 22, 1),
     )  # fmt: skip
     return value | {"slots_folder": slots}
 

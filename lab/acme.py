@@ -1,0 +1,96 @@
+"""A certificate authority of our own: pebble, with a name server that knows only this machine.
+
+https://github.com/letsencrypt/pebble
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import requests
+import urllib3
+
+from lab.certificates import identity
+from lab.ports import free_port
+
+
+class Authority(NamedTuple):
+    """`directory` is what ACME clients ask; its TLS certificate is its own."""
+
+    directory: str
+    management: str
+
+    def root(self) -> str:
+        """The certificate that signs all others, in PEM; another one for each start."""
+        return self._get("/roots/0")
+
+    def intermediate(self) -> str:
+        return self._get("/intermediates/0")
+
+    def _get(self, path: str) -> str:
+        with urllib3.warnings.catch_warnings():
+            urllib3.disable_warnings()
+            return requests.get(self.management + path, verify=False, timeout=5).text  # noqa: S501 its own
+
+
+@contextmanager
+def authority(http_port: int) -> Iterator[Authority]:
+    """Looks at every name on this machine, at `http_port`, for the answers to its challenges."""
+    ports = [free_port() for _ in range(3)]
+    directory, management, names = ports
+    own = identity("localhost")
+    with tempfile.TemporaryDirectory(prefix="o8-acme-") as folder:
+        place = Path(folder)
+        (place / "cert.pem").write_bytes(own.certificate_pem)
+        (place / "key.pem").write_bytes(own.key_pem)
+        (place / "config.json").write_text(json.dumps({"pebble": {
+            "listenAddress": f"127.0.0.1:{directory}", "managementListenAddress": f"127.0.0.1:{management}",
+            "certificate": str(place / "cert.pem"), "privateKey": str(place / "key.pem"),
+            "httpPort": http_port, "tlsPort": free_port(), "ocspResponderURL": "", "externalAccountBindingRequired": False,
+        }}))  # fmt: skip
+        programs = [
+            [_find("pebble-challtestsrv"), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{names}",
+             "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", ""],
+            [_find("pebble"), "-config", str(place / "config.json"), "-dnsserver", f"127.0.0.1:{names}"],
+        ]  # fmt: skip
+        environ = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
+        log = (place / "log").open("wb")
+        started = [subprocess.Popen(program, env=environ, stdout=log, stderr=log) for program in programs]
+        try:
+            _wait_for(directory, management)
+            yield Authority(f"https://127.0.0.1:{directory}/dir", f"https://127.0.0.1:{management}")
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()
+            log.close()
+
+
+def _wait_for(*ports: int) -> None:
+    deadline = time.monotonic() + 20
+    while not all(_answers(port) for port in ports):
+        if time.monotonic() > deadline:
+            raise TimeoutError("pebble did not start within 20 s")
+        time.sleep(0.05)
+
+
+def _find(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise FileNotFoundError(f"{program} is missing: `apt-get install pebble` brings it.")
+    return found
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
