@@ -18,6 +18,11 @@ class Inbox:
         self._store = store
         self._worker = worker
         self._follower = follower
+        self.refused = 0
+
+    def refuse(self) -> None:
+        """Notes one that is not genuine, in memory: who may write nothing makes no disk busy."""
+        self.refused += 1
 
     async def receive(
         self, *, delivery: str, event: str, body: bytes, package: PackageEvent | None, ignored: str

@@ -136,6 +136,11 @@ class FakeNginx:
         self.texts: dict[str, str] = {}
         self.slots: dict[str, Slot] = {}
         self.in_maintenance: set[str] = set()
+        self.reloads = 0
+        self.is_down = False
+
+    async def is_answering(self) -> bool:
+        return not self.is_down
 
     def render(self, configuration: Configuration, addresses: Mapping[Slot, Sequence[Address]]) -> str:
         return f"{configuration.model_dump_json()} {sorted(addresses.items())}"
@@ -143,6 +148,7 @@ class FakeNginx:
     async def publish(self, service: str, text: str) -> bool:
         is_new = self.texts.get(service) != text
         self.texts[service] = text
+        self.reloads += is_new
         return is_new
 
     async def withdraw(self, service: str) -> None:
