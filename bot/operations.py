@@ -40,11 +40,15 @@ class Operations:
         self._vault = vault
         self._subnet = subnet
 
-    async def apply(self, configuration: Configuration, actor: str, *, is_deployed: bool = True) -> Applied:
+    async def apply(
+        self, configuration: Configuration, actor: str, *, is_deployed: bool = True,
+        expected: Configuration | None = None,
+    ) -> Applied:  # fmt: skip
         """Stores a service file; a service that runs is deployed with it when containers or site change, unless
         `is_deployed` is False.
 
-        Raises `Conflict` when a domain or port belongs to another service, or the service is locked.
+        `expected`: the configuration that it changes; None: whatever it is. Raises `ChangedMeanwhile` when it is
+        another one; `Conflict` when a domain or port belongs to another service, or the service is locked.
         """
         tags.check(configuration.follow)
         known = {service.name: service for service in await self._store.services()}
@@ -59,7 +63,7 @@ class Operations:
         changes = before and does_run and before.configuration.fingerprint != configuration.fingerprint
         if before and changes:
             refuse_while_locked(before)
-        is_new = await self._store.apply(configuration, addresses.last_block(self._subnet))
+        is_new = await self._store.apply(configuration, addresses.last_block(self._subnet), expected)
         deployment = None
         if changes and is_deployed:
             deployment = await self._configure(configuration.name, actor, "new configuration")
