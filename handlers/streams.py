@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from weakref import WeakSet
 
 import orjson
@@ -51,6 +51,18 @@ def is_there(request: web.Request) -> bool:
     return request.transport is not None and not request.transport.is_closing()
 
 
+@asynccontextmanager
+async def patience(request: web.Request) -> AsyncIterator[None]:
+    """Something is sent meanwhile. A reader that does not take it is cut off: raises `ConnectionResetError`."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            yield
+    except TimeoutError:
+        if request.transport:
+            request.transport.abort()  # what waits to be sent is let go at once
+        raise ConnectionResetError from None
+
+
 class Stream:
     """A response that is written piece by piece. Raises `ConnectionError` once the reader is gone, or takes nothing."""
 
@@ -66,17 +78,14 @@ class Stream:
     async def write(self, piece: bytes) -> None:
         if not is_there(self._request):
             raise ConnectionResetError
-        try:
-            await asyncio.wait_for(self.response.write(piece), PATIENCE_S)
-        except TimeoutError:
-            if self._request.transport:
-                self._request.transport.abort()
-            raise ConnectionResetError from None
+        async with patience(self._request):
+            await self.response.write(piece)
 
     async def end(self, piece: bytes = b"") -> None:
         if piece:
             await self.write(piece)
-        await self.response.write_eof()
+        async with patience(self._request):
+            await self.response.write_eof()
 
 
 class Events(Stream):
@@ -94,6 +103,6 @@ class Events(Stream):
         """The last event of a stream that cannot go on."""
         await self.send("trouble", orjson.dumps({"message": message}))
 
-    async def beat(self) -> None:
-        """Tells proxies, and o8 itself, that both ends are there."""
-        await self.write(b": still here\n\n")
+    async def beat(self, id: object = "") -> None:
+        """Tells proxies, and o8 itself, that both ends are there; and the reader, where it is."""
+        await self.write(f": still here\n{f'id: {id}' if id else ''}\n\n".encode())

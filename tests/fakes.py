@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from bot.configuration import Configuration
 from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Usage, Workload
@@ -21,7 +21,8 @@ class FakeEngine:
         self.lines: list[bytes] = [b"first line\n", b"second line\n"]
         self.may_pull = asyncio.Event()  # a test holds a deployment in `pulling` by clearing it
         self.may_pull.set()
-        self.goes_on = asyncio.Event()  # ends logs that are followed
+        self.begin = datetime.now(UTC)  # when the first line was written
+        self.news = asyncio.Event()
         self.log_breaks = False
         self.open_logs = 0
         self.used: dict[str, Usage] = {}  # by replica; one that runs and is not named has used nothing
@@ -76,17 +77,30 @@ class FakeEngine:
 
     async def log(
         self, replica: str, *, tail: int | None, since: datetime | None, follow: bool, timestamps: bool
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         self.open_logs += 1
+        place = 0 if tail is None else max(len(self.lines) - tail, 0)
         try:
-            for line in self.lines[len(self.lines) - (tail or 0) :] if tail is not None else self.lines:
-                yield line
-            if self.log_breaks:
-                raise EngineError("Docker ended the log.", "Look again.")
-            if follow:
-                await self.goes_on.wait()
+            while True:
+                news = self.news
+                for number, line in enumerate(self.lines[place:], place):
+                    at = self.begin + timedelta(milliseconds=number)
+                    if since is None or at >= since:
+                        yield at.strftime("%Y-%m-%dT%H:%M:%S.%f000Z ").encode() + line if timestamps else line
+                    place = number + 1
+                if self.log_breaks:
+                    raise EngineError("Docker ended the log.", "Look again.")
+                if not follow:
+                    return
+                await news.wait()
         finally:
             self.open_logs -= 1
+
+    def say(self, *lines: bytes) -> None:
+        """Every replica writes more lines, a millisecond apart."""
+        self.lines += lines
+        news, self.news = self.news, asyncio.Event()
+        news.set()
 
     async def usage(self, replica: str) -> Usage | None:
         if self.trouble:
