@@ -117,7 +117,6 @@ async def open_house(folder: Path, **chosen: Any) -> AsyncIterator[House]:
             house = House(folder, services, engine, nginx, registry, client, port, await _listen(services))
             yield house
         await services.logs.close()
-        await services.logs.close()
         await services.worker.stop()
         short_drain.stop()
         await house.close_door()
