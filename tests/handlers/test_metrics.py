@@ -7,21 +7,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import openmetrics
-from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from sqlite_utils import Database
 
 from bot import figures
 from bot.app import App
-from bot.engines import Usage
 from bot.errors import EngineUnavailable, O8Error
 from bot.models import ENDINGS, State
 from bot.settings import Settings
@@ -30,72 +27,21 @@ from handlers import application
 from handlers.commands import Commands
 from lab.ports import free_port
 from lab.waiting import until
+from tests.handlers.scraping import MIB, SECRET, Page, measure, scrape, seen, watched
 from tests.small_house import House, open_house
-
-MIB = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Page:
-    """One scrape, read back."""
-
-    families: dict[str, Metric]
-
-    def __contains__(self, name: str) -> bool:
-        return any(sample.name == name for family in self.families.values() for sample in family.samples)
-
-    def value(self, name: str, **labels: str) -> float:
-        """Of the one sample with exactly these labels."""
-        found = [s.value for f in self.families.values() for s in f.samples if s.name == name and s.labels == labels]
-        assert len(found) == 1, f"{name} {labels}: {found}"
-        return found[0]
-
-    def labels(self, name: str) -> list[dict[str, str]]:
-        return [s.labels for f in self.families.values() for s in f.samples if s.name == name]
-
-
-async def scrape(house: House) -> Page:
-    async with house.client.get("http://o8/metrics") as answer:
-        assert answer.status == 200
-        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-        return Page({family.name: family for family in read_text(await answer.text())})
 
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path, github_webhook_secret="s" * 32) as house:
+    async with open_house(tmp_path, github_webhook_secret=SECRET) as house:
         yield house
 
 
 @pytest.fixture
 async def running(house: House) -> AsyncIterator[House]:
     """With `web` 0001 live on two replicas, and watched."""
-    watching = asyncio.create_task(house.services.observer.run())
-    await house.services.worker.start()
-    await house.add(replicas=2)
-    await house.deployed()
-    await seen(house, 2)
-    yield house
-    watching.cancel()
-    await asyncio.wait([watching])
-
-
-async def seen(house: House, running: int) -> None:
-    """Returns when the observer knows of so many running replicas of `web`."""
-
-    async def look() -> bool:
-        found = house.services.observer.replicas("web")
-        return sum(replica.state == "running" for replica in found) == running
-
-    await until(look)
-
-
-async def measure(house: House) -> None:
-    """Each replica uses 100 MiB of 512. Twice: only then it is known what is used."""
-    house.engine.used = {f"web-b-{number}": Usage(10, 100 * MIB, 512 * MIB) for number in range(2)}
-    for _ in range(2):
-        await house.services.observer.measure()
-        await asyncio.sleep(0.01)
+    async with watched(house):
+        yield house
 
 
 # The page
@@ -203,7 +149,7 @@ async def test_metrics_bind_opens_that_server_while_nothing_else_is_ready(tmp_pa
         aiohttp.ClientSession() as session,
         session.get(f"http://{address}/metrics") as answer,
     ):
-        page = Page({family.name: family for family in read_text(await answer.text())})
+        page = Page.read(await answer.text())
     parts = {labels["part"]: page.value("o8_part_ready", **labels) for labels in page.labels("o8_part_ready")}
     assert parts == {"database": 1, "docker": 0, "nginx": 0, "slack": 1}
 
