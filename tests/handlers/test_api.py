@@ -16,6 +16,7 @@ from bot.models import State, Wanted
 from handlers import api, errors
 from handlers.api import ROUTES
 from handlers.api.routing import bound
+from handlers.application import LARGEST_BODY, LARGEST_IMPORT
 from handlers.auth import _name_of
 from lab.waiting import until
 from tests.small_house import House, open_house
@@ -55,7 +56,7 @@ async def test_over_tcp_nobody_is_let_in(house: House) -> None:
     await site.start()
     port = runner.addresses[0][1]
     async with aiohttp.ClientSession() as client, client.get(f"http://127.0.0.1:{port}/api/v1/services") as answer:
-        assert answer.status == 403
+        assert answer.status == 401
     await runner.cleanup()
 
 
@@ -282,10 +283,12 @@ async def test_unknown_routes_and_methods_are_problems_too(house: House) -> None
     assert (status, problem["status"]) == (405, 405)
 
 
-async def test_a_body_over_one_mebibyte_is_refused(house: House) -> None:
+async def test_a_body_over_the_limit_is_refused(house: House) -> None:
+    """That of the socket is larger, for an import; over TCP: test_auth.py."""
     await house.add()
-    status, problem = await house.ask("PUT", "/services/web/environment", {"content": "#" * 1024 * 1024})
-    assert (status, problem["status"]) == (413, 413)
+    for size, expected in ((LARGEST_BODY, 400), (LARGEST_IMPORT, 413)):
+        status, problem = await house.ask("PUT", "/services/web/environment", {"content": "#" * size})
+        assert (status, problem["status"]) == (expected, expected)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"a": NaN}', b'"x"', b"[" * 100_000])
