@@ -1,4 +1,7 @@
-"""Answers that do not end: lines, server-sent events, WebSockets. They end when the reader goes, or o8 does."""
+"""Answers that do not end: lines, server-sent events, WebSockets.
+
+They end when the reader goes, when the login with which they began is over, or when o8 ends.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from weakref import WeakSet
 import orjson
 from aiohttp import web
 
+from handlers.auth import LOGIN, Login
+
 PATIENCE_S = 30.0  # a reader that takes nothing for so long is gone
 HEARTBEAT_S = 15.0  # shorter than the patience of proxies
+LOOK_AGAIN_S = 5.0  # how long an answer goes on to somebody whose login is over
 
 
 class _Tasks(WeakSet["asyncio.Task[object]"]):
@@ -40,10 +46,22 @@ def streaming(request: web.Request) -> Iterator[None]:
     assert task is not None  # noqa: S101 handlers run in tasks
     found = request.config_dict[_OPEN]
     found.add(task)
+    login = request.get(LOGIN)
+    watch = asyncio.create_task(_cut(task, request, login)) if login else None
     try:
         yield
     finally:
         found.discard(task)
+        if watch:
+            watch.cancel()
+
+
+async def _cut(task: asyncio.Task[object], request: web.Request, login: Login) -> None:
+    while True:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        if await login.has_ended(request):
+            task.cancel()
+            return
 
 
 def is_there(request: web.Request) -> bool:

@@ -27,6 +27,8 @@ from tests.handlers.visiting import (
 )
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 ALLOWED, FOREIGN = "https://ops.example.org", "https://evil.example.com"
 WEB = "service:web"
 LONG_AGO = datetime.now(UTC) - timedelta(seconds=1)
