@@ -298,6 +298,20 @@ async def test_a_number_of_lines_that_is_none_is_refused(visitor: Visitor) -> No
         assert (answer.status, answer.code) == (400, "invalid_input")
 
 
+async def test_an_admin_of_one_service_does_not_learn_of_others_by_giving_rights(
+    house: House, visitor: Visitor
+) -> None:
+    for scope in ("service:shop", GLOBAL):
+        await house.services.store.grant("bob", Action.VIEW_LOGS, scope, "o8")
+    await house.services.store.grant("ada", Action.ADMIN, WEB, "o8")
+    given = await visitor.ask("POST", "/users/bob/grants", basic("ada"), {"action": "deploy", "scope": WEB})
+    assert [(g["action"], g["scope"]) for g in given.body["grants"]] == [("deploy", WEB)]
+    taken = await visitor.ask("DELETE", f"/users/bob/grants?action=deploy&scope={WEB}", basic("ada"))
+    assert (taken.status, taken.body["grants"]) == (200, [])
+    given = await visitor.ask("POST", "/users/bob/grants", basic("root"), {"action": "deploy", "scope": WEB})
+    assert len(given.body["grants"]) == 3
+
+
 async def test_nobody_but_an_admin_sets_anothers_password(visitor: Visitor) -> None:
     wanted = {"password": "a new one of mine", "current": PASSWORD}
     for name in ("bob", "BOB", "root", "admin", "gone"):
