@@ -7,16 +7,41 @@ looked for by the very line; times only tell when it cannot come any more.
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime, timedelta
 
 from bot.logs.lines import Line, Place, time_of, written
 
+_REMEMBERED = 10_000  # places; up to 260 lines were seen to come twice, of 5,000 in a second
 _OVERTAKEN = timedelta(seconds=1)  # within this a line may stand after one that is younger
 
 
 def since(place: Place) -> datetime:
     """From when to ask Docker so that the line of `place` itself comes, too."""
     return time_of(place[0]) - _OVERTAKEN
+
+
+class Once:
+    """Tells lines that come twice. Docker 20.10 gives the first ones of a new file again when it changes files.
+
+    Only lines that are no younger than the newest are looked for, so that it costs little.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[Place] = set()
+        self._order: deque[Place] = deque()
+        self._newest = ""
+
+    def is_new(self, place: Place) -> bool:
+        if place[0] > self._newest:
+            self._newest = place[0]
+        elif place in self._seen:
+            return False
+        self._seen.add(place)
+        self._order.append(place)
+        if len(self._order) > _REMEMBERED:
+            self._seen.discard(self._order.popleft())
+        return True
 
 
 class After:
