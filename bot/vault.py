@@ -6,11 +6,12 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from bot.errors import O8Error, SettingsError
+
+if TYPE_CHECKING:  # 6 MB, which an o8 without environments does not carry about
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _KEY_ID_BYTES = 4
 _NONCE_BYTES = 12  # NIST SP 800-38D, 5.2.1.1: 96 bits
@@ -33,14 +34,14 @@ class Vault:
             raw = [b""]
         if any(len(key) != 32 for key in raw):
             raise SettingsError(["O8_SECRET_KEY = (hidden): each key must be 64 hexadecimal digits"])
-        self._keys = {_key_id(key): AESGCM(key) for key in raw}
+        self._keys = {_key_id(key): key for key in raw}
         self._current = _key_id(raw[0])
         self._fingerprint_key = hashlib.sha256(b"fingerprint" + raw[0]).digest()
 
     def seal(self, plain: str, row: str) -> bytes:
         """Key id, nonce and ciphertext of `plain`; opening asks for the same `row`, such as `environment/web/3`."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return self._current + nonce + self._keys[self._current].encrypt(nonce, plain.encode(), row.encode())
+        return self._current + nonce + _cipher(self._keys[self._current]).encrypt(nonce, plain.encode(), row.encode())
 
     def fingerprint(self, text: bytes) -> str:
         """Tells whether two texts are the same, and says nothing about them to who has no key."""
@@ -48,11 +49,13 @@ class Vault:
 
     def open(self, sealed: bytes, row: str) -> str:
         """What was sealed for `row`; raises `Sealed` when the key is unknown or anything was changed."""
+        from cryptography.exceptions import InvalidTag
+
         key = self._keys.get(sealed[:_KEY_ID_BYTES])
         nonce, text = sealed[_KEY_ID_BYTES:][:_NONCE_BYTES], sealed[_KEY_ID_BYTES + _NONCE_BYTES :]
         try:
             if key:
-                return key.decrypt(nonce, text, row.encode()).decode()
+                return _cipher(key).decrypt(nonce, text, row.encode()).decode()
         except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
             raise Sealed(f"{row} was changed outside o8 and cannot be opened.", "Restore it from a backup.") from None
         raise Sealed(f"The key that sealed {row} is not in O8_SECRET_KEY.", "Add the old key after the new one.")
@@ -78,6 +81,12 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _cipher(key: bytes) -> AESGCM:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(key)
 
 
 def _key_id(key: bytes) -> bytes:
