@@ -90,6 +90,8 @@ def _checked(text: str) -> str:
         size = len(text.encode())
     except UnicodeEncodeError:  # half of a surrogate pair, as a shell passes on bytes that are no UTF-8
         raise InvalidInput("The environment holds characters that are no text.", "Save it as UTF-8.") from None
+    if "\0" in text:
+        raise InvalidInput("The environment holds a zero byte, which no environment can carry.")
     if size > MAX_BYTES:
         raise InvalidInput(f"The environment is larger than {MAX_BYTES // 1024} KiB.", "Mount a file instead.")
     return text

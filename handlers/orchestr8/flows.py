@@ -57,7 +57,7 @@ async def pull(asked: Asked) -> web.StreamResponse:
                 await asked.services.store.record(asked.person.actor, "pull", reference[:255], {"digest": digest})
                 await stream.end(_line("Pulled", reference, digest) + b"Done.\n")
             except O8Error as trouble:
-                await stream.end(f"Error: {trouble}\n".encode())
+                await stream.end(f"Error: {' '.join(str(trouble).split())}\n".encode())
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)

@@ -78,10 +78,10 @@ def _shown(user: User) -> dict[str, Any]:
 
 
 def _rights(permissions: Sequence[Permission]) -> list[tuple[Action, str]]:
-    try:
-        return [(_OURS.get(p.action) or Action(p.action), p.scope) for p in permissions]
-    except ValueError as unknown:
-        raise InvalidInput(f"There is no such permission: {unknown}.", f"One of {', '.join(Action)}.") from None
+    for wanted in permissions:
+        if wanted.action not in _OURS and wanted.action not in set(Action):
+            raise InvalidInput(f"There is no permission {wanted.action!r:.40}.", f"One of {', '.join(Action)}.")
+    return [(_OURS.get(p.action) or Action(p.action), p.scope) for p in permissions]
 
 
 def _username(asked: Asked) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from bot.models import Kind, Wanted
 from bot.permissions import GLOBAL, GLOBAL_ONLY, Action
+from bot.store.packages import seen
 from handlers.orchestr8 import states
 from lab.waiting import until
 from tests.handlers.fronting import IMAGE, NAME, SCOPE, Fronted, fronted
@@ -49,8 +50,6 @@ def has_the_shape(row: dict[str, Any]) -> bool:
 
 async def pushed(it: Fronted, image: str, tag: str = "0001") -> None:
     """GitHub said that `image` was pushed; no service uses it."""
-    from bot.store.packages import seen
-
     await it.house.services.store.write(lambda db: seen(db, image, tag, "sha256:" + "e" * 64))
 
 
@@ -157,9 +156,9 @@ async def test_the_permissions_of_each_grant(it: Fronted, action: Action, scope:
     await it.add("other")
     page = await it.page("ada", (action, scope))
     person = await it.house.services.authority.who("user:ada")
-    seen = {row["name"]: row["_permissions"] for row in await page.services()}
-    assert set(seen) == {name for name in (NAME, "other") if person.may(A.VIEW_STATUS, name)}
-    for name, permissions in seen.items():
+    rows = {row["name"]: row["_permissions"] for row in await page.services()}
+    assert set(rows) == {name for name in (NAME, "other") if person.may(A.VIEW_STATUS, name)}
+    for name, permissions in rows.items():
         assert permissions == {word: person.may(meant, name) for word, meant in PERMISSIONS.items()}
 
 
