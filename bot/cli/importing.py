@@ -18,7 +18,7 @@ from bot.importing.users import read_users
 LARGEST_FILE = 1024 * 1024
 LARGEST_DATABASE = 256 * 1024 * 1024
 _DATABASES = ("data/users.sqlite", "users.sqlite", "data/users.db", "users.db")
-_NOT_READ = {".env", "config.json"}
+_READ = {".env", "config.json"}
 
 
 @o8.command("import")
@@ -40,7 +40,10 @@ def import_original(session: Session, folder: Path, is_real: bool) -> None:
 
 def read_folder(folder: Path) -> Original:
     """What is in the original's data folder. Raises `InvalidInput` when there is nothing of it."""
-    services = tuple(_services(folder / "env"))
+    try:
+        services = tuple(_services(folder / "env"))
+    except OSError as error:
+        raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}.", "As root it can: use sudo.") from None
     database = next((folder / name for name in _DATABASES if (folder / name).is_file()), None)
     if not services and database is None:
         raise InvalidInput(
@@ -60,14 +63,16 @@ def _services(folder: Path) -> Iterator[OldService]:
 
 def _service(folder: Path) -> OldService:
     name = os.fsencode(folder.name).decode(errors="replace")[:255]
-    others = sorted(os.fsencode(path.name).decode(errors="replace") for path in folder.iterdir())
-    notes = tuple(f"the file {other} is not taken over" for other in others if other not in _NOT_READ)
     try:
+        others = sorted(os.fsencode(path.name).decode(errors="replace") for path in folder.iterdir())
+        notes = tuple(f"the file {other} is not taken over" for other in others if other not in _READ)
         environment = _text(folder / ".env") or ""
         config = _text(folder / "config.json")
         return OldService(name=name, config=_object(config), environment=environment, notes=notes)
     except InvalidInput as trouble:
         return OldService(name=name, trouble=str(trouble))
+    except OSError as error:
+        return OldService(name=name, trouble=f"It cannot be read: {error.strerror}. As root it can: use sudo.")
 
 
 def _text(path: Path) -> str | None:
@@ -80,8 +85,6 @@ def _text(path: Path) -> str | None:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidInput(f"Its {path.name} is not UTF-8 text.", "Save it as UTF-8.") from None
-    except OSError as error:
-        raise InvalidInput(f"Its {path.name} cannot be read: {error.strerror}.") from None
 
 
 def _object(text: str | None) -> dict[str, Any] | None:
@@ -111,7 +114,9 @@ def _users(path: Path) -> tuple[Any, tuple[str, ...]]:
 
 
 def _tell(session: Session, plan: dict[str, Any]) -> None:
-    say = session.output.say
+    def say(text: str) -> None:
+        session.output.say(text.replace("\n", " "))  # a name cannot pretend to be a line of its own
+
     for one in plan["services"]:
         say(_headline("service", one["original"], one["name"], one["outcome"]))
         for line in _of_service(one):

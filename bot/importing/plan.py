@@ -67,7 +67,7 @@ def draft(original: Original, here: Here) -> Draft:
 
 def _services(found: Iterable[OldService], here: Here) -> Iterator[ServiceDraft]:
     taken: dict[str, str] = {}  # name in o8 -> name in the original
-    claimed = {one.name: one.configuration for one in here.services}
+    owners = {claim: one.name for one in here.services for claim in _claims(one.configuration)}
     for old in sorted(found, key=lambda one: (name_of(one.name) != one.name, one.name)):
         name = name_of(old.name)
         planned = PlannedService(original=old.name, name=name, outcome=Outcome.REFUSED)
@@ -77,22 +77,24 @@ def _services(found: Iterable[OldService], here: Here) -> Iterator[ServiceDraft]
                     f"o8 calls it {name!r}, as it does {taken[name]!r}.", "Rename one of the two folders."
                 )
             taken[name] = old.name
-            made = _service(old, here, claimed)
+            made = _service(old, here, owners)
         except InvalidInput as trouble:
             made = ServiceDraft(planned.model_copy(update={"error": str(trouble)}), "")
-        if made.shown.outcome is Outcome.TO_ADD and made.shown.configuration:
-            claimed[name] = made.shown.configuration
+        if made.shown.configuration:
+            owners |= dict.fromkeys(_claims(made.shown.configuration), name)
         yield made
 
 
-def _service(old: OldService, here: Here, claimed: Mapping[str, Configuration]) -> ServiceDraft:
+def _service(old: OldService, here: Here, owners: Mapping[str, str]) -> ServiceDraft:
     name = name_of(old.name)
     there = next((one for one in here.services if one.name == name), None)
     if there:
         return _left_alone(old, there, here)
     variables = _variables(old.environment)
     found = read_service(old, here.images.get(old.name))
-    _refuse_overlap(found.configuration, claimed)
+    for claim in _claims(found.configuration):  # as `Store.apply` does; here it is known before anything is done
+        if claim in owners:
+            raise InvalidInput(f"{claim} already belongs to {owners[claim]}.", "Remove it from one of the two.")
     shown = PlannedService(
         original=old.name, name=name, outcome=Outcome.TO_ADD, tag=found.tag, configuration=found.configuration,
         variables=variables, warnings=(*([f"o8 calls it {name}"] if name != old.name else []), *found.warnings),
@@ -125,14 +127,11 @@ def _variables(text: str) -> tuple[str, ...]:
     return tuple(environment.parse(text))
 
 
-def _refuse_overlap(configuration: Configuration, others: Mapping[str, Configuration]) -> None:
-    """As `Store.apply` does; here it is known before anything is done."""
-    port = configuration.host_port.rpartition(":")[2]
-    for name, other in others.items():
-        if common := set(configuration.domains) & set(other.domains):
-            raise InvalidInput(f"{min(common)} already belongs to {name}.", "Remove it from one of the two.")
-        if port and port == other.host_port.rpartition(":")[2]:
-            raise InvalidInput(f"Host port {port} already belongs to {name}.", "Choose another port for one of them.")
+def _claims(configuration: Configuration) -> Iterator[str]:
+    """What only one service can have."""
+    yield from configuration.domains
+    if configuration.host_port:
+        yield f"Host port {configuration.host_port.rpartition(':')[2]}"
 
 
 def _next_steps(container: str, found: Found, *, has_container: bool) -> Iterator[str]:

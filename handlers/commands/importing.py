@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bot.errors import O8Error
+import asyncio
+
+from bot.errors import Conflict, O8Error
 from bot.importing import Original, Outcome, Plan, PlannedService, PlannedUser
 from bot.importing.plan import Draft, Here, ServiceDraft, UserDraft, draft
 from bot.permissions import Action, service_of
@@ -36,7 +38,8 @@ class ImportCommands(ServiceCommands, EnvironmentCommands, PeopleCommands):
     async def _draft(self, original: Original) -> Draft:
         services, users = await self._store.services(), await self._store.users()
         images = await self._services.images.of_strangers()
-        return draft(original, Here(services, users, self._services.authority.admin, images))
+        here = Here(services, users, self._services.authority.admin, images)
+        return await asyncio.to_thread(draft, original, here)  # megabytes of text may be read
 
     async def _add_service(self, wanted: ServiceDraft) -> PlannedService:
         shown = wanted.shown
@@ -44,6 +47,8 @@ class ImportCommands(ServiceCommands, EnvironmentCommands, PeopleCommands):
             return shown
         try:
             if shown.configuration:
+                if shown.name in await self._store.service_names():  # a moment ago there was none
+                    raise Conflict(f"Somebody else has added {shown.name} meanwhile.", "Import again.")
                 await self.apply(shown.configuration)
             if shown.variables:
                 await self.write_environment(shown.name, wanted.environment)

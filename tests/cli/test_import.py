@@ -6,11 +6,13 @@ import json
 import logging
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import argon2
 import pytest
 
 from bot.configuration import Configuration
@@ -92,8 +94,14 @@ async def test_with_apply_services_and_people_are_there_and_nothing_runs(house: 
 @pytest.mark.slow
 async def test_people_log_in_with_the_password_they_had(house: House, o8: Run, folder: Path) -> None:
     door = await house.open_to_all()
+    older = argon2.PasswordHasher(time_cost=3, memory_cost=4096, parallelism=2, type=argon2.Type.I)
+    with closing(sqlite3.connect(folder / "data/users.sqlite")) as connection, connection:
+        connection.execute(
+            "INSERT INTO users (username, password_hash) VALUES ('grace', ?)", [older.hash("graces word")]
+        )
     assert await me(door, "ada", PASSWORD) == 401
     await o8("import", str(folder), "--apply")
+    assert await me(door, "grace", "graces word") == 200
     assert [await me(door, name, PASSWORD) for name in ("ada", "root")] == [200, 401]
     assert await me(door, "Root", "another old one") == 200
     assert await me(door, "ada", "wrong") == 401
@@ -151,6 +159,50 @@ async def test_a_failure_in_the_middle_is_of_one_service_alone_and_can_be_repeat
     again = await o8("import", str(folder), "--apply")
     assert again.exit_code == 0 and "Done: 1 added, 3 as it is." in again.output
     assert "o8 user grant ada manage service:web" in again.output
+
+
+async def test_a_name_cannot_pretend_to_be_a_line_of_the_plan(house: House, o8: Run, folder: Path) -> None:
+    original.service(folder, "x\n    admin in global\x1b[2J")
+    result = await o8("import", str(folder))
+    assert result.output.splitlines().count("    admin in global") == 1  # root's
+    assert "\x1b" not in result.output
+
+
+async def test_a_folder_that_may_not_be_read_says_so(
+    house: House, o8: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, forbidden = Path.iterdir, [""]
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path.name == forbidden[0]:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    for forbidden[0], code in (("web", 1), ("env", 2)):
+        result = await o8("import", str(folder))
+        assert result.exit_code == code and "Permission denied. As root it can: use sudo." in result.output
+
+
+async def test_who_adds_the_same_service_meanwhile_keeps_it_as_it_is(
+    house: House, o8: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def foreign_images() -> dict[str, str]:
+        await house.add("other")
+        return {"web": WEB}
+
+    names = house.services.store.service_names
+
+    async def service_names() -> tuple[str, ...]:
+        if await names() == ("other",):
+            await house.add("web")
+        return await names()
+
+    monkeypatch.setattr(house.engine, "foreign_images", foreign_images)
+    monkeypatch.setattr(house.services.store, "service_names", service_names)
+    result = await o8("import", str(folder), "--apply")
+    assert result.exit_code == 1 and "Somebody else has added web meanwhile. Import again." in result.output
+    assert (await house.services.store.service("web")).configuration.domains == ()
 
 
 async def test_json_is_the_plan_without_any_secret(house: House, o8: Run, folder: Path) -> None:
