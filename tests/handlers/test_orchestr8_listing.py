@@ -13,6 +13,7 @@ import pytest
 from bot.models import Kind, Wanted
 from bot.permissions import GLOBAL, GLOBAL_ONLY, Action
 from bot.store.packages import seen
+from bot.webhooks import PackageEvent
 from handlers.orchestr8 import states
 from lab.waiting import until
 from tests.handlers.fronting import IMAGE, NAME, SCOPE, Fronted, fronted
@@ -239,6 +240,26 @@ async def test_a_service_that_does_not_deploy_by_itself_still_shows_what_is_newe
     newer = it.house.registry.push("0002")
     await it.look()
     assert (await it.root.service(NAME))["latestImageDigest"] == newer
+
+
+@pytest.mark.parametrize("kept_back_by", ["off", "approve", "hold", "stop"])
+@pytest.mark.parametrize("announced", ["0002", "sha-5d1e"])
+async def test_a_push_that_is_not_deployed_by_itself_is_an_update_at_once(
+    it: Fronted, kept_back_by: str, announced: str
+) -> None:
+    """Not ten minutes later. One push with several tags may be announced by any of them."""
+    follows = kept_back_by if kept_back_by in ("off", "approve") else "on"
+    await it.deployed(follow={"auto_deploy": follows})
+    if kept_back_by == "hold":
+        await it.house.ask("PUT", f"/services/{NAME}/hold", {"reason": "exam"})
+    elif kept_back_by == "stop":
+        await it.root.stop(NAME)
+    newer = it.house.registry.push("0002")
+    package = PackageEvent(image=IMAGE, tag=announced, digest="sha256:" + "a" * 64, commit="")
+    await it.house.services.inbox.receive(delivery="d", event="package", body=b"{}", package=package, ignored="")
+    row = await it.root.shows(NAME, lambda row: row.get("latestImageDigest") == newer)
+    assert row["latestImageTags"] == ["0002"]
+    assert row["currentImageDigest"] != newer
 
 
 async def test_after_a_rollback_what_was_left_is_an_update(it: Fronted) -> None:
