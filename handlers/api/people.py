@@ -27,7 +27,7 @@ class NewUser(Values):
     """`password`: for API and dashboard; without one they use o8 from Slack only."""
 
     username: Username
-    password: Annotated[Text, Field(max_length=1024)] = ""
+    password: Annotated[Text, Field(max_length=1024, repr=False)] = ""
     rights: Annotated[list[Right], Field(max_length=200)] = []
 
 
