@@ -126,10 +126,15 @@ def _lags(live: Deployment, configuration: Configuration) -> bool:
 
 
 def _new(wanted: Start, reference: Reference) -> Configuration:
-    """Of a new service. As a tag that is no number is followed by no number, it is followed itself."""
+    """Of a new service. A first tag that is no number is followed itself: no number is newer than `16-alpine`.
+
+    The form names no path for a health check, and many services have nothing at `/`: it is enough to open the port.
+    """
     tag = "" if ":" in reference.release else reference.release
     follow = {"policy": "tag", "tag": tag} if tag and not tag.isdecimal() else {}
-    values: dict[str, Any] = {"name": wanted.service, "image": reference.image, "follow": follow}
+    values: dict[str, Any] = {
+        "name": wanted.service, "image": reference.image, "follow": follow, "health": {"kind": "tcp"},
+    }  # fmt: skip
     config = wanted.config or Config()
     if not reference.image:
         raise InvalidInput("image is empty.", "Such as `ghcr.io/acme/web:0005`.")

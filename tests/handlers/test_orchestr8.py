@@ -386,3 +386,9 @@ async def test_no_name_in_an_address_does_harm(it: Fronted, name: str) -> None:
             answer = await it.root.call(method, path.replace(NAME, name), body)
             assert answer.status == 404 and answer.error, path
     assert [row["name"] for row in await it.root.services()] == [NAME]
+
+
+def test_the_page_of_the_original_s_api_has_a_row_for_each_call() -> None:
+    page = (Path(__file__).parents[2] / "docs/original-api.md").read_text()
+    rows = {(method, path) for method, path in re.findall(r"^\| `(\w+) (/\S+)` \|", page, re.MULTILINE)}
+    assert rows == {(route.method, route.path) for route in ROUTES if "{api" not in route.path}

@@ -56,6 +56,7 @@ async def test_a_service_is_installed_and_the_answer_comes_when_it_serves(it: Fr
     found = await configuration(it)
     assert (found["host_port"], found["domains"], found["watch"]) == ("8081", ("shop.example.org",), 60)
     assert (found["limits"]["memory"], found["limits"]["cpus"]) == ("256m", 0.5)
+    assert found["health"]["kind"] == "tcp", "the form has no path to ask"
     row = await it.root.service(NAME)
     assert (row["state"], row["config"]["hostPort"]) == ("running", "8081")
 
