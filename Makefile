@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-logs torture explore rounds docs lock clean
+.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-logs torture contract explore rounds docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
@@ -61,6 +61,9 @@ bench-logs: setup  ## what it costs that 200 people follow a log of 5,000 lines 
 
 torture: setup  ## deliveries while o8 is killed at its own writes (KILLS=250, about 6 minutes); writes docs/results/
 	$(BIN)/python -m lab.torture --kills $(or $(KILLS),250)
+
+contract: setup  ## whether the API keeps its description, by made-up requests (MINUTES=10); writes docs/results/
+	$(BIN)/python -m lab.contract --minutes $(or $(MINUTES),10)
 
 explore: setup  ## the property tests with many new random values
 	O8_HYPOTHESIS=explore $(BIN)/pytest -q -n 2 -m "not parts" --timeout=900

@@ -10,6 +10,7 @@ from bot.configuration import Configuration
 from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Usage, Workload
 from bot.errors import EngineError, ImageNotFound, O8Error
 from bot.models import Address, Slot
+from bot.nginx import NginxFacts
 from bot.registry import Resolved
 
 
@@ -90,7 +91,7 @@ class FakeEngine:
                     place = number + 1
                 if self.log_breaks:
                     raise EngineError("Docker ended the log.", "Look again.")
-                if not follow:
+                if not follow or not self._is_running(replica):
                     return
                 await news.wait()
         finally:
@@ -99,8 +100,7 @@ class FakeEngine:
     def say(self, *lines: bytes) -> None:
         """Every replica writes more lines, a millisecond apart."""
         self.lines += lines
-        news, self.news = self.news, asyncio.Event()
-        news.set()
+        self._wake()
 
     async def usage(self, replica: str) -> Usage | None:
         if self.trouble:
@@ -138,9 +138,17 @@ class FakeEngine:
     async def close(self) -> None:
         pass
 
+    def _wake(self) -> None:
+        news, self.news = self.news, asyncio.Event()
+        news.set()
+
+    def _is_running(self, replica: str) -> bool:
+        return any(r.id == replica and r.state == "running" for group in self.replicas.values() for r in group)
+
     def _set(self, service: str, slot: Slot, state: str) -> None:
         found = self.replicas.get((service, slot), [])
         self.replicas[service, slot] = [replica.model_copy(update={"state": state}) for replica in found]
+        self._wake()
 
 
 class FakeNginx:
@@ -171,6 +179,12 @@ class FakeNginx:
 
     def site(self, service: str) -> str | None:
         return self.texts.get(service)
+
+    async def facts(self) -> NginxFacts:
+        return NginxFacts(
+            mode="embedded", version="1.22.1", is_running=True, test_output="ok", is_included=True,
+            can_stat_slots=True, worker_shutdown_timeout="30s", generation=1,
+        )  # fmt: skip
 
     def serving(self, service: str) -> Slot:
         return self.slots.get(service, "a")

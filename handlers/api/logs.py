@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from bot.errors import O8Error
 from bot.logs import Cursor, Line, as_text, as_text_with_times
@@ -29,11 +29,17 @@ def _in_utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
+def _written(time: object) -> object:
+    if isinstance(time, str) and time.replace(".", "", 1).lstrip("+-").isdecimal():
+        raise ValueError("expected a time such as 2026-11-24T09:00:00Z")  # not seconds since some day
+    return time
+
+
 class Part(Values):
     """`tail`: last lines of each replica; `since`: only younger ones; `search`: only lines with it, in any case."""
 
     tail: int = Field(100, ge=0, le=100_000)
-    since: Annotated[datetime, AfterValidator(_in_utc)] | None = None
+    since: Annotated[datetime, BeforeValidator(_written), AfterValidator(_in_utc)] | None = None
     search: Annotated[Text, Field(max_length=200)] = ""
 
 
