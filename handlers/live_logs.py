@@ -14,6 +14,7 @@ from bot.logs import Batch, Cursor, Line, as_json, as_text, as_text_with_times
 from handlers.streams import HEARTBEAT_S, Events, Stream, is_there, patience, streaming
 
 Batches = AsyncGenerator[Batch, None]
+GOODBYE_S = 2.0  # for a reader to close its side, too
 LOOK_AGAIN_S = 5.0  # how long somebody reads on who may not any more
 
 
@@ -97,12 +98,12 @@ async def as_frames(request: web.Request, batches: Batches, *, has_times: bool) 
     """Text frames of some lines each; what the reader says is not listened to."""
     form: Callable[[Iterable[Line]], bytes] = as_text_with_times if has_times else as_text
     # Not compressed: that would have to be done for each reader apart.
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=4096, compress=False)
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=GOODBYE_S, max_msg_size=4096, compress=False)
     async with aclosing(batches):
         first = await anext(batches, None)
-        await socket.prepare(request)
-        leaving = asyncio.create_task(_until_closed(socket))
         with contextlib.suppress(ConnectionError), streaming(request):
+            await socket.prepare(request)
+            leaving = asyncio.create_task(_until_closed(socket))
             try:
                 await _frames(request, socket, first, batches, leaving, form)
             finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from weakref import WeakSet
 
 import orjson
@@ -91,7 +91,8 @@ class Stream:
         self.response = web.StreamResponse(headers=headers)
 
     async def open(self) -> None:
-        await self.response.prepare(self._request)
+        with suppress(ConnectionError):  # who has gone already is noticed by the first `write`
+            await self.response.prepare(self._request)
 
     async def write(self, piece: bytes) -> None:
         if not is_there(self._request):

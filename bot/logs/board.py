@@ -52,9 +52,9 @@ class Board:
         """Whether everything that was ever put up is here."""
         return self._ring.start == 0
 
-    def lines(self, place: int) -> list[Line]:
-        """All that is here from `place` on."""
-        return self._ring.lines(place)
+    def lines(self) -> list[Line]:
+        """All that is here."""
+        return self._ring.lines()
 
     def add(self, line: Line) -> None:
         self.known[line.origin.replica] = line.place

@@ -66,7 +66,7 @@ class Feed:
 
     async def read(self, wish: Wish) -> AsyncGenerator[Batch, None]:
         """See `Logs.follow`."""
-        board, place = self._board, 0
+        board, place, told = self._board, 0, 0
         board.readers += 1
         self._task = self._task or asyncio.create_task(self._run(), name=f"log of {self._service}")
         try:
@@ -75,11 +75,12 @@ class Feed:
                     async for batch in batches:
                         if self._was_read:
                             break
-                        yield batch
-                        place = batch.end
+                        words = tuple(line for line in batch.lines if line.is_marker)
+                        yield Batch(batch.start, words)
+                        told += len(words)
             if board.has_ended and not self._was_read:
                 return
-            for parts in (self._beginning(place, wish), None):
+            for parts in (self._beginning(told, wish), None):
                 async with aclosing(parts or board.read(place)) as batches:
                     async for batch in batches:
                         yield batch
@@ -95,20 +96,28 @@ class Feed:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _beginning(self, place: int, wish: Wish) -> AsyncGenerator[Batch, None]:
-        """Batches that all end where the feed is now: from there on nothing is missed."""
+    async def _beginning(self, told: int, wish: Wish) -> AsyncGenerator[Batch, None]:
+        """Batches that all end where the feed is now: from there on nothing is missed.
+
+        `told`: how many of o8's own lines the reader has had.
+        """
         board = self._board
         board.show()
         whole = frozenset(self._whole if board.is_whole else ())
-        held, end = Held(board.lines(place), board.known.copy(), whole), board.end
+        lines = board.lines()
+        for line in [line for line in lines if line.is_marker][:told] if told else ():
+            lines.remove(line)
+        held, end = Held(lines, board.known.copy(), whole), board.end
         loop = asyncio.get_running_loop()
         deadline, is_empty = loop.time() + OLDER_S, True
+        if self._at_once.locked():  # it may take a while: the answer begins
+            yield Batch(end, ())
         beginning = Beginning(self._source, wish, held, self._at_once)
         async with aclosing(gathered(beginning.lines())) as groups:
-            async for lines in groups:
+            async for group in groups:
                 if loop.time() > deadline:
                     raise TooSlow
-                yield Batch(end - len(lines), lines)
+                yield Batch(end - len(group), group)
                 is_empty = False
         if is_empty:
             yield Batch(end, ())
