@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards torture torture-tags explore rounds docs lock clean
+.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-logs torture torture-tags contract explore rounds docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
@@ -39,7 +39,7 @@ format: setup  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-switch bench-deploy bench-idle bench-ack bench-cards  ## all benchmarks; they write docs/results/
+bench: bench-switch bench-deploy bench-idle bench-ack bench-cards bench-logs  ## all benchmarks; they write docs/results/
 
 bench-switch: setup  ## how many requests a deployment loses, with the naive order as control
 	$(BIN)/python -m lab.bench_switch
@@ -56,11 +56,17 @@ bench-ack: setup  ## how soon Slack hears that a command was understood, in peac
 bench-cards: setup  ## how soon Slack shows what is true when many services deploy at once, and within its limits
 	$(BIN)/python -m lab.bench_cards
 
+bench-logs: setup  ## what it costs that 200 people follow a log of 5,000 lines in a second
+	$(BIN)/python -m lab.bench_logs
+
 torture: setup  ## deliveries while o8 is killed at its own writes (KILLS=250, about 6 minutes); writes docs/results/
 	$(BIN)/python -m lab.torture --kills $(or $(KILLS),250)
 
 torture-tags: setup  ## builds that push two at a time (RUNS=200): no tag may be used twice; writes docs/results/
 	$(BIN)/python -m lab.torture_tags --runs $(or $(RUNS),200)
+
+contract: setup  ## whether the API keeps its description, by made-up requests (MINUTES=10); writes docs/results/
+	$(BIN)/python -m lab.contract --minutes $(or $(MINUTES),10)
 
 explore: setup  ## the property tests with many new random values
 	O8_HYPOTHESIS=explore $(BIN)/pytest -q -n 2 -m "not parts" --timeout=900

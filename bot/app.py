@@ -22,6 +22,7 @@ from bot.doctor import Doctor
 from bot.engines import Credentials, Engine
 from bot.engines.docker import DockerEngine
 from bot.errors import O8Error, StoreUnavailable
+from bot.figures import Figures
 from bot.follower import Follower
 from bot.health import Prober
 from bot.images import Images
@@ -109,13 +110,15 @@ class App:
         worker = Worker(store, deployer, vault, authority, settings.o8_places)
         follower = Follower(store, registry, worker, settings.poll_interval)
         logins = Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value())
+        observer, inbox = Observer(engine), Inbox(store, worker, follower)
+        doctor = Doctor(settings, store, engine, nginx, registry, slack)
         services = Services(
             settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
             backups=Backups(store, settings), authority=authority, logins=logins, worker=worker,
             follower=follower, operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
             logs=Logs(store, engine, vault), images=Images(registry, pruner, credentials), pruner=pruner,
-            observer=Observer(engine), inbox=Inbox(store, worker, follower),
-            doctor=Doctor(settings, store, engine, nginx, registry, slack),
+            observer=observer, inbox=inbox, doctor=doctor,
+            figures=Figures(settings, store, observer, inbox, doctor, nginx),
         )  # fmt: skip
         return cls(services, engine, nginx, Reconciler(store, engine, nginx, traffic, worker), slack, session)
 
@@ -157,9 +160,11 @@ class App:
         await self._chat.start()
 
     async def _listen(self, settings: Settings) -> None:
-        """Webhooks and health over TCP; everything over the Unix socket, whose mode makes its callers admins."""
+        """For the world over TCP, for this machine on the Unix socket, whose mode makes its callers admins."""
         public = application.public(self.services, self._chat.routes() if self._chat else ())
         await web.TCPSite(await self._runner(public), settings.bind, settings.port, backlog=BACKLOG).start()
+        if address := settings.metrics_address:
+            await self._listen_for_prometheus(*address)
         settings.socket.unlink(missing_ok=True)  # the lock on the database says that nobody else uses it
         runner = await self._runner(application.private(self.services))
         mask = os.umask(0o177)
@@ -167,6 +172,15 @@ class App:
             await web.UnixSite(runner, str(settings.socket)).start()
         finally:
             os.umask(mask)
+
+    async def _listen_for_prometheus(self, host: str, port: int) -> None:
+        runner = await self._runner(application.metrics_only(self.services))
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise O8Error(
+                f"o8 cannot listen on METRICS_BIND: {error.strerror or error}.", "Choose another address or port."
+            ) from None
 
     async def _runner(self, server: web.Application) -> web.AppRunner:
         # Bodies stay as they came: a signature is over raw bytes, and nobody may make o8 inflate.

@@ -5,7 +5,8 @@
     ├── InvalidInput         what was asked for makes no sense                      (400)
     ├── NotFound             no such service, deployment, release                   (404)
     ├── Conflict             makes sense, but not now: nothing to cancel            (409)
-    │   └── Locked               somebody has locked the service; names it
+    │   ├── Locked               somebody has locked the service; names it
+    │   └── ChangedMeanwhile     somebody else changed it since it was read; look again
     ├── Forbidden            the one who asks has no right to it                     (403)
     ├── LoginRefused         name, password, token or session is wrong              (401)
     ├── TooManyTries         wrong passwords, again and again                       (429)
@@ -92,6 +93,10 @@ class Locked(Conflict):
     def __init__(self, message: str, next_step: str, service: str) -> None:
         super().__init__(message, next_step)
         self.service = service
+
+
+class ChangedMeanwhile(Conflict):
+    """Somebody else changed it between reading and writing: who reads it again can go on."""
 
 
 class Forbidden(O8Error):

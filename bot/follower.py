@@ -9,6 +9,8 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from bot import tags
 from bot.errors import NotFound, O8Error, RegistryError
@@ -33,6 +35,7 @@ class Follower:
         self._interval = interval
         self._known_tags: dict[str, tuple[float, list[str]]] = {}
         self._looks: set[asyncio.Task[None]] = set()
+        self._to_learn: set[str] = set()
 
     async def run(self) -> None:
         """Endless: what a kill left of the deliveries, then everything, again and again."""
@@ -48,19 +51,21 @@ class Follower:
 
     def look_soon(self, delivery: Delivery) -> None:
         """Looks for every service a delivery was accepted for, outside the request that brought it."""
-        task = asyncio.create_task(self._look_for(delivery))
-        self._looks.add(task)
-        task.add_done_callback(self._looks.discard)
+        self._begin(self._look_for(delivery))
+
+    def learn_soon(self, name: str) -> None:
+        """Looks which tag is the newest, without wanting it: something was pushed that does not deploy by itself."""
+        if name not in self._to_learn:
+            self._to_learn.add(name)
+            self._begin(self._learn_quietly(name))
 
     async def look(self, name: str, *, actor: str, delivery: str = "", commit: str = "") -> str:
         """Wants the newest tag of `name` if policy says so; returns what came of it as a sentence."""
         service = await self._store.service(name)
         follow, image = service.configuration.follow, service.configuration.image
-        tag = await self._newest(service)
+        tag, digest = await self._learn(service)
         if not tag:
             return f"{image} has no tag that policy {follow.policy!r} follows"
-        digest = (await self._registry.resolve(image, tag)).digest
-        await self._store.found_newest(name, tag, digest)
         if follow.auto_deploy == "off":
             return "auto_deploy is off"
         if why := await why_not(self._store, service, tag, digest):
@@ -89,6 +94,27 @@ class Follower:
         """Which image a tag is now."""
         service = await self._store.service(name)
         return (await self._registry.resolve(service.configuration.image, tag)).digest
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+
+    async def _learn(self, service: Service) -> tuple[str, str]:
+        """Tag and digest of the newest, which people are shown from now on; empty when none is followed."""
+        tag = await self._newest(service)
+        if not tag:
+            return "", ""
+        digest = (await self._registry.resolve(service.configuration.image, tag)).digest
+        await self._store.found_newest(service.name, tag, digest)
+        return tag, digest
+
+    async def _learn_quietly(self, name: str) -> None:
+        self._to_learn.discard(name)  # what is pushed from now on is worth another look
+        try:
+            await self._learn(await self._store.service(name))
+        except O8Error as trouble:  # the next look at everything finds it
+            _log.info("%s: what is newest is not known: %s", name, trouble)
 
     async def _newest(self, service: Service) -> str | None:
         follow, image = service.configuration.follow, service.configuration.image

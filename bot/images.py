@@ -33,6 +33,10 @@ class Images:
         await self._store.pulled(image, digest, "")
         return digest
 
+    async def of_strangers(self) -> dict[str, str]:
+        """Image of each container on this machine that is not o8's, by the container's name."""
+        return await self._engine.foreign_images()
+
 
 def split(reference: str) -> tuple[str, str, str]:
     """Image, tag and digest of a reference such as `ghcr.io/acme/web:0005`; a tag or a digest must be there.

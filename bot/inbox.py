@@ -9,6 +9,7 @@ from bot.follower import Follower, why_not, wish
 from bot.models import Delivery, Wanted
 from bot.store import Store
 from bot.store.connection import now
+from bot.store.deployments import keeps_back
 from bot.webhooks import PackageEvent, Verdict
 from bot.worker import Worker
 
@@ -18,6 +19,11 @@ class Inbox:
         self._store = store
         self._worker = worker
         self._follower = follower
+        self.refused = 0
+
+    def refuse(self) -> None:
+        """Notes one that is not genuine, in memory: who may write nothing makes no disk busy."""
+        self.refused += 1
 
     async def receive(
         self, *, delivery: str, event: str, body: bytes, package: PackageEvent | None, ignored: str
@@ -28,9 +34,12 @@ class Inbox:
         """
         wanted: list[Wanted] = []
         lookups: list[str] = []
+        unlearned: list[str] = []  # where a push is not deployed by itself: that there is one is shown all the same
         reasons = [ignored] if ignored else []
         for service in await self._store.services_of_image(package.image) if package else ():
             follow = service.configuration.follow
+            if follow.auto_deploy != "on" or keeps_back(service):
+                unlearned.append(service.name)
             # One push with several tags sends one event that names one of them, often not the release.
             needs_look = package is not None and not tags.follows(follow, package.tag) and follow.auto_deploy != "off"
             if package is None or needs_look:
@@ -54,6 +63,8 @@ class Inbox:
             return Verdict("duplicate", (), ())
         for each in wanted:
             self._worker.notice(each.service)
+        for name in set(unlearned) - set(lookups):
+            self._follower.learn_soon(name)
         if lookups:
             self._follower.look_soon(row.model_copy(update={"accepted": tuple(lookups)}))
         return Verdict(row.verdict if row.verdict != "failed" else "ignored", accepted, row.ignored)

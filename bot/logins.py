@@ -16,6 +16,8 @@ from bot.store import Store
 
 KNOWN_S = 60.0  # a program that sends its password with every call costs one hash a minute
 KNOWN = 1000
+HOME_S = 86400.0  # who was right at an address is stopped there by wrong tries at their own name alone
+HOMES = 10_000
 AT_ONCE = 2  # passwords that are looked at: others wait, and meet the pause that a wrong one before them brought
 REFUSED_AFTER_S = 0.3  # at least, so that nobody sees in the time whether a name exists and how its hash was made
 _ADMIN_HASH = "auth_password"  # in `meta`: of the password that o8 made for the admin of AUTH_USERNAME
@@ -58,6 +60,7 @@ class Logins:
         self._admin_password = admin_password
         self._admin_hash = ""
         self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._homes: OrderedDict[str, float] = OrderedDict()
         self._salt = secrets.token_bytes(16)
         self._places = asyncio.Semaphore(AT_ONCE)
         # One address at one name; one address at any name; any address at one name, never locked out for long.
@@ -116,7 +119,7 @@ class Logins:
         self._words.close()
 
     async def _let_in(self, name: str, password: str, address: str) -> tuple[str, str]:
-        """Name and hash of who is right. What others do wrong stops nobody who was right a moment ago."""
+        """Name and hash of who is right."""
         begin, own = time.monotonic(), f"{name} {address}"
         if pause := self._failures["{name} {address}"].pause(own):
             raise TooManyTries(pause)
@@ -130,18 +133,21 @@ class Logins:
             await asyncio.sleep(begin + REFUSED_AFTER_S - time.monotonic())
             raise
         self._failures["{name} {address}"].forget(own)
-        self._learn(name, password, hash)
+        self._learn(name, password, hash, own)
         return name, hash
 
     async def _verified(self, name: str, password: str, address: str) -> str:
         """The hash that the password fits, of now: both may have changed while others had their turn."""
-        if pause := max(failures.pause(key) for key, failures in self._counted(name, address)):
+        counted = self._counted(name, address)
+        own, others = counted[0], counted[1:]
+        looked_at = [own] if self._homes.get(own[0], 0.0) > time.monotonic() else [own, *others]
+        if pause := max(failures.pause(key) for key, failures in looked_at):
             raise TooManyTries(pause)
         hash = await self._hash_of(name)
         if hash and self._is_known(name, password, hash):
             return hash
         if not await self._words.verify(hash, password) or not hash:
-            for key, failures in self._counted(name, address):
+            for key, failures in counted:
                 failures.note(key)
             raise LoginRefused(*_REFUSED)
         if name == self._admin or not passwords.is_outdated(hash):
@@ -177,7 +183,11 @@ class Logins:
         known, until = self._known.get(self._digest(name, password), ("", 0.0))
         return known == hash and until > time.monotonic()
 
-    def _learn(self, name: str, password: str, hash: str) -> None:
+    def _learn(self, name: str, password: str, hash: str, home: str) -> None:
+        self._homes.pop(home, None)
+        self._homes[home] = time.monotonic() + HOME_S
+        if len(self._homes) > HOMES:
+            self._homes.popitem(last=False)
         self._known[self._digest(name, password)] = (hash, time.monotonic() + KNOWN_S)
         if len(self._known) > KNOWN:
             self._known.popitem(last=False)

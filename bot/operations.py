@@ -1,24 +1,21 @@
-"""What can be done to a service besides deploying it: configure, stop, remove, environment, logs."""
+"""What can be done to a service besides deploying it: configure, stop, remove, environment."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
-from datetime import datetime
+from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import NamedTuple
 
 from bot import addresses, environment, tags
 from bot.configuration import Configuration
 from bot.engines import Engine
-from bot.errors import Conflict, InvalidInput, NotFound, O8Error
+from bot.errors import Conflict, InvalidInput, NotFound
 from bot.models import SLOTS, Deployment, Kind, Service, Wanted
 from bot.nginx import Nginx
 from bot.store import Store
 from bot.store.deployments import refuse_while_locked
 from bot.vault import Vault
-from bot.worker import Worker, environment_row, read_environment
+from bot.worker import Worker, environment_row
 
 
 class Applied(NamedTuple):
@@ -40,11 +37,15 @@ class Operations:
         self._vault = vault
         self._subnet = subnet
 
-    async def apply(self, configuration: Configuration, actor: str, *, is_deployed: bool = True) -> Applied:
+    async def apply(
+        self, configuration: Configuration, actor: str, *, is_deployed: bool = True,
+        expected: Configuration | None = None,
+    ) -> Applied:  # fmt: skip
         """Stores a service file; a service that runs is deployed with it when containers or site change, unless
         `is_deployed` is False.
 
-        Raises `Conflict` when a domain or port belongs to another service, or the service is locked.
+        `expected`: the configuration that it changes; None: whatever it is. Raises `ChangedMeanwhile` when it is
+        another one; `Conflict` when a domain or port belongs to another service, or the service is locked.
         """
         tags.check(configuration.follow)
         known = {service.name: service for service in await self._store.services()}
@@ -59,7 +60,7 @@ class Operations:
         changes = before and does_run and before.configuration.fingerprint != configuration.fingerprint
         if before and changes:
             refuse_while_locked(before)
-        is_new = await self._store.apply(configuration, addresses.last_block(self._subnet))
+        is_new = await self._store.apply(configuration, addresses.last_block(self._subnet), expected)
         deployment = None
         if changes and is_deployed:
             deployment = await self._configure(configuration.name, actor, "new configuration")
@@ -119,26 +120,6 @@ class Operations:
         """Replaces the whole `.env` text, comments and all."""
         return await self._edit_environment(name, lambda _: text, actor, "environment written")
 
-    async def logs(
-        self, name: str, *, tail: int = 100, since: datetime | None = None, follow: bool = False,
-        timestamps: bool = False,
-    ) -> AsyncGenerator[str, None]:  # fmt: skip
-        """Lines of all replicas that serve, without line ends, secrets masked; with several replicas each is named."""
-        service = await self._store.service(name)
-        live = await self._store.deployment(service.live) if service.live else None
-        if live is None:
-            raise Conflict(f"{name} has never been deployed, so it has no log.", f"`o8 deploy {name}` deploys it.")
-        secrets = (await read_environment(self._store, self._vault, live)).values()
-        replicas = [r for r in await self._engine.observe(name) if r.slot == live.slot]
-        sources = [
-            (f"{r.index} | " if len(replicas) > 1 else "",
-             self._engine.log(r.id, tail=tail, since=since, follow=follow, timestamps=timestamps))
-            for r in replicas
-        ]  # fmt: skip
-        async with aclosing(_merged(sources)) as lines:
-            async for line in lines:
-                yield environment.mask(line, secrets)
-
     async def _edit_environment(
         self, name: str, edit: Callable[[str], str], actor: str, reason: str
     ) -> Deployment | None:
@@ -158,35 +139,6 @@ class Operations:
 
     async def _configure(self, name: str, actor: str, reason: str) -> Deployment:
         return await self._worker.want(Wanted(service=name, kind=Kind.CONFIGURE, actor=actor, reason=reason))
-
-
-async def _merged(sources: list[tuple[str, AsyncIterator[bytes]]]) -> AsyncGenerator[str, None]:
-    """Lines of several endless sources as they come; a slow reader slows the sources, memory stays bounded."""
-    lines: asyncio.Queue[str | O8Error | None] = asyncio.Queue(1000)
-
-    async def pump(prefix: str, source: AsyncIterator[bytes]) -> None:
-        try:
-            async for line in source:
-                await lines.put(prefix + line.rstrip(b"\r\n").decode(errors="replace"))
-        except O8Error as trouble:
-            await lines.put(trouble)
-        await lines.put(None)  # not in a `finally`: after a cancellation nobody empties the queue
-
-    pumps = [asyncio.create_task(pump(prefix, source)) for prefix, source in sources]
-    try:
-        running = len(pumps)
-        while running:
-            line = await lines.get()
-            if isinstance(line, O8Error):
-                raise line
-            if line is None:
-                running -= 1
-            else:
-                yield line
-    finally:
-        for task in pumps:
-            task.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
 
 
 def release_named(releases: tuple[Deployment, ...], name: str, service: str) -> Deployment:

@@ -71,6 +71,8 @@ def _text(error: ErrorDetails) -> str:
         return "is not a known key"
     if kind == "value_error":
         return error["msg"].removeprefix("Value error, ")
+    if kind in ("too_long", "too_short") and isinstance(error["input"], str):
+        kind = f"string_{kind}"
     if kind == "string_pattern_mismatch" and context["pattern"] in _words_of_pattern:
         return "expected " + _words_of_pattern[context["pattern"]]
     return f"expected {_EXPECTED[kind].format(**context)}" if kind in _EXPECTED else error["msg"]

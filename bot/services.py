@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bot.authority import Authority
 from bot.backup import Backups
 from bot.doctor import Doctor
+from bot.figures import Figures
 from bot.follower import Follower
 from bot.images import Images
 from bot.inbox import Inbox
@@ -38,3 +39,4 @@ class Services:
     inbox: Inbox
     follower: Follower
     doctor: Doctor
+    figures: Figures

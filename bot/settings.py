@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -143,6 +143,10 @@ class Settings(BaseModel):
             "such as 22:00-07:00 Europe/Berlin, or nothing",
         ),
     ] = Field("", description="when only trouble is told in the channel; what went well follows afterwards")
+    metrics_bind: Annotated[
+        str, matching(r"^(([0-9]{1,3}\.){3}[0-9]{1,3}:[0-9]{1,5}|\[[0-9a-f:]+\]:[0-9]{1,5})?$",
+                      "an address and port such as 127.0.0.1:9108, or nothing")
+    ] = Field("", description="private address and port where /metrics answers without a login")  # fmt: skip
     slack_api_url: str = Field("https://slack.com/api/", description="where Slack's Web API is")
 
     @field_validator("o8_subnet")
@@ -172,6 +176,22 @@ class Settings(BaseModel):
         if wrong:
             raise ValueError(f"{wrong[0]!r:.80} is no origin; expected such as https://ops.example.org, without a path")
         return value
+
+    @field_validator("metrics_bind")
+    @classmethod
+    def _metrics_stay_inside(cls, value: str) -> str:
+        if found := _address(value):
+            address = ip_address(found[0])
+            is_inside = address.is_loopback or (address.is_private and not address.is_unspecified)
+            if not is_inside or not 1 <= found[1] <= 65535:
+                raise ValueError("must be a loopback or private address, as nobody is asked who they are; "
+                                 "such as 127.0.0.1:9108")  # fmt: skip
+        return value
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Host and port of METRICS_BIND; None when it is not set."""
+        return _address(self.metrics_bind)
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -270,6 +290,11 @@ def _in_words(problem: Problem) -> str:
     name = problem.path[0].upper()
     found = "(hidden)" if name in SECRETS else repr(problem.found)
     return f"{name} = {found}: {problem.text}"
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if text else None
 
 
 def _split(value: str) -> list[str]:

@@ -7,11 +7,12 @@ import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from bot.errors import O8Error, SettingsError
+
+if TYPE_CHECKING:  # 6 MB, which an o8 without environments does not carry about
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_FILE = "secret.key"
 RETIRED_FILE = "secret.key.retired"
@@ -31,20 +32,20 @@ class Vault:
     def __init__(self, keys: str) -> None:
         """Raises `SettingsError` when a key is not 64 hexadecimal digits."""
         raw = _read(keys)
-        self._keys = {_key_id(key): AESGCM(key) for key in raw}
+        self._keys = {_key_id(key): key for key in raw}
         self._current = _key_id(raw[0])
         self._fingerprint_key = hashlib.sha256(b"fingerprint" + raw[0]).digest()
 
     def adopt(self, keys: str) -> None:
         """From now on the first of `keys` seals. What opened before goes on opening: somebody may hold such a text."""
         raw = _read(keys)
-        self._keys = {_key_id(key): AESGCM(key) for key in raw} | self._keys
+        self._keys = {_key_id(key): key for key in raw} | self._keys
         self._current = _key_id(raw[0])
 
     def seal(self, plain: str, row: str) -> bytes:
         """Key id, nonce and ciphertext of `plain`; opening asks for the same `row`, such as `environment/web/3`."""
         current, nonce = self._current, secrets.token_bytes(_NONCE_BYTES)
-        return current + nonce + self._keys[current].encrypt(nonce, plain.encode(), row.encode())
+        return current + nonce + _cipher(self._keys[current]).encrypt(nonce, plain.encode(), row.encode())
 
     def is_current(self, sealed: bytes) -> bool:
         """Whether it was sealed with the key that seals now."""
@@ -56,11 +57,13 @@ class Vault:
 
     def open(self, sealed: bytes, row: str) -> str:
         """What was sealed for `row`; raises `Sealed` when the key is unknown or anything was changed."""
+        from cryptography.exceptions import InvalidTag
+
         key = self._keys.get(sealed[:_KEY_ID_BYTES])
         nonce, text = sealed[_KEY_ID_BYTES:][:_NONCE_BYTES], sealed[_KEY_ID_BYTES + _NONCE_BYTES :]
         try:
             if key:
-                return key.decrypt(nonce, text, row.encode()).decode()
+                return _cipher(key).decrypt(nonce, text, row.encode()).decode()
         except (InvalidTag, ValueError):  # ValueError: cut off within the nonce
             raise Sealed(f"{row} was changed outside o8 and cannot be opened.", "Restore it from a backup.") from None
         raise Sealed(f"The key that sealed {row} is not in O8_SECRET_KEY.", "Add the old key after the new one.")
@@ -126,6 +129,11 @@ def _read(keys: str) -> list[bytes]:
     if any(len(key) != 32 for key in raw):
         raise SettingsError(["O8_SECRET_KEY = (hidden): each key must be 64 hexadecimal digits"])
     return raw
+
+def _cipher(key: bytes) -> AESGCM:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(key)
 
 
 def _key_id(key: bytes) -> bytes:

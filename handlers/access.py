@@ -78,6 +78,7 @@ def guarded(services: Services, access: Access, handler: Handler, style: Style =
             raise LoginRefused("Who are you?", "Send a token, or a name and password.")
         auth.refuse_foreign(request, found, by_form=style == "page")
         request[CALLER] = found
+        request[auth.LOGIN] = auth.Login(services, found)
         request[PERSON] = await _person(request, services, access, found.actor)
         return await handler(request)
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from bot.accounts import Session
-from bot.errors import LoginRefused
+from bot.errors import LoginRefused, StoreUnavailable, TooManyTries
 from bot.services import Services
 from handlers.errors import Refusal
 
@@ -39,6 +39,28 @@ class Caller(NamedTuple):
     actor: str
     way: Literal["socket", "basic", "token", "session"]
     session: Session | None = None
+
+
+class Login(NamedTuple):
+    """With which a request began that may be answered for long."""
+
+    services: Services
+    caller: Caller
+
+    async def has_ended(self, request: web.Request) -> bool:
+        """Whether it is worth nothing any more: logged out, the token or the user removed, another password."""
+        if self.caller.way == "socket":
+            return False
+        try:
+            found = await caller(request, self.services)
+        except (StoreUnavailable, TooManyTries):  # nobody knows
+            return False
+        except LoginRefused:
+            return True
+        return found is None or found.actor != self.caller.actor
+
+
+LOGIN = web.RequestKey("login", Login)
 
 
 async def caller(request: web.Request, services: Services) -> Caller | None:

@@ -44,6 +44,7 @@ STATUS: dict[type[O8Error], HTTPStatus] = {
     DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     O8Error: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+_NEWER_NAMES = {"CONTENT_TOO_LARGE": "REQUEST_ENTITY_TOO_LARGE"}  # of Python 3.13: a `code` stays what it was
 RETRY_AFTER_S = 5  # told to callers when an error names no time of its own
 _log = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ def _of_aiohttp(request: web.Request, error: web.HTTPException) -> web.Response:
         raise error
     status = HTTPStatus(error.status)
     headers = {name: value for name, value in error.headers.items() if not name.startswith("Content-")}
-    return _problem(request, status, status.name.lower(), f"{status.description or status.phrase}.", headers=headers)
+    code = _NEWER_NAMES.get(status.name, status.name).lower()
+    return _problem(request, status, code, f"{status.description or status.phrase}.", headers=headers)
 
 
 def _unexpected(request: web.Request, error: Exception) -> web.Response:

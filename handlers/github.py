@@ -41,6 +41,9 @@ class Inbox(Protocol):
     ) -> Verdict:
         """Commits the delivery with its verdict; raises `StoreUnavailable`."""
 
+    def refuse(self) -> None:
+        """Notes a delivery that is not genuine."""
+
 
 class Services(Protocol):
     """What this entry point needs of `bot.services.Services`."""
@@ -71,6 +74,7 @@ class Webhook:
         async with self._places:
             body = await _within(self._limits, request)
             if not is_genuine(secrets, body, request.headers.get("X-Hub-Signature-256")):
+                self._services.inbox.refuse()
                 raise _forged(request)
             return await self._take(request.headers, body)
 

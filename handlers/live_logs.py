@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 
 from aiohttp import WSMsgType, web
 
 from bot.errors import O8Error
 from bot.logs import Batch, Cursor, Line, as_json, as_text, as_text_with_times
-from handlers.streams import HEARTBEAT_S, PATIENCE_S, Events, Stream, is_there, streaming
+from handlers.streams import HEARTBEAT_S, Events, Stream, is_there, patience, streaming
 
 Batches = AsyncGenerator[Batch, None]
+GOODBYE_S = 2.0  # for a reader to close its side, too
+LOOK_AGAIN_S = 5.0  # how long somebody reads on who may not any more
 
 
 def searched(batches: Batches, text: str) -> Batches:
@@ -25,9 +27,21 @@ def searched(batches: Batches, text: str) -> Batches:
     async def filtered() -> Batches:
         async with aclosing(batches):
             async for batch in batches:
-                yield batch.kept(lambda line: line.is_marker or wanted in line.text.lower())
+                yield batch.with_text(wanted)
 
     return filtered()
+
+
+async def while_allowed(batches: Batches, check: Callable[[], Awaitable[object]]) -> Batches:
+    """Ends with what `check` raises once the reader has lost the right to read."""
+    loop = asyncio.get_running_loop()
+    checked = loop.time()
+    async with aclosing(batches):
+        async for batch in batches:
+            if loop.time() - checked > LOOK_AGAIN_S:
+                await check()
+                checked = loop.time()
+            yield batch
 
 
 async def as_lines(request: web.Request, batches: Batches, *, has_times: bool) -> web.StreamResponse:
@@ -35,19 +49,20 @@ async def as_lines(request: web.Request, batches: Batches, *, has_times: bool) -
     form: Callable[[Iterable[Line]], bytes] = as_text_with_times if has_times else as_text
     stream = Stream(request, "text/plain; charset=utf-8")
     async with aclosing(batches):
-        first = await anext(batches)  # raises what is answered with a status of its own
+        first = await anext(batches, None)  # raises what is answered with a status of its own
         await stream.open()
         with contextlib.suppress(ConnectionError), streaming(request):
             try:
-                await stream.write(first.sent_as(form)) if first.lines else None
+                if first and first.lines:
+                    await stream.write(first.sent_as(form))
                 async for batch in batches:
                     if batch.lines:
                         await stream.write(batch.sent_as(form))
                     elif not is_there(request):
-                        break
+                        return stream.response
                 await stream.end()
             except O8Error as trouble:
-                await stream.end(f"--- {trouble} ---\n".encode())
+                await stream.end(_last_words(trouble))
     return stream.response
 
 
@@ -56,22 +71,23 @@ async def as_events(request: web.Request, batches: Batches, after: Cursor | None
     stream, place = Events(request), after.copy() if after else Cursor()
     loop = asyncio.get_running_loop()
     async with aclosing(batches):
-        first = await anext(batches)
+        first = await anext(batches, None)
         await stream.open()
         beat = loop.time()
         with contextlib.suppress(ConnectionError), streaming(request):
             try:
-                place.update(first.places)
-                await stream.send("lines", first.sent_as(as_json), place)
+                if first:
+                    place.note(first.places)
+                    await stream.send("lines", first.sent_as(as_json), place)
                 async for batch in batches:
-                    place.update(batch.places)
+                    place.note(batch.places)
                     if batch.lines:
                         await stream.send("lines", batch.sent_as(as_json), place)
                     elif loop.time() - beat > HEARTBEAT_S:
-                        await stream.beat()
+                        await stream.beat(place)
                         beat = loop.time()
                     elif not is_there(request):
-                        break
+                        return stream.response
             except O8Error as trouble:
                 await stream.trouble(str(trouble))
             await stream.end()
@@ -81,33 +97,45 @@ async def as_events(request: web.Request, batches: Batches, after: Cursor | None
 async def as_frames(request: web.Request, batches: Batches, *, has_times: bool) -> web.WebSocketResponse:
     """Text frames of some lines each; what the reader says is not listened to."""
     form: Callable[[Iterable[Line]], bytes] = as_text_with_times if has_times else as_text
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=4096)
+    # Not compressed: that would have to be done for each reader apart.
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=GOODBYE_S, max_msg_size=4096, compress=False)
     async with aclosing(batches):
-        first = await anext(batches)
-        await socket.prepare(request)
-        leaving = asyncio.create_task(_until_closed(socket))
+        first = await anext(batches, None)
         with contextlib.suppress(ConnectionError), streaming(request):
+            await socket.prepare(request)
+            leaving = asyncio.create_task(_until_closed(socket))
             try:
-                await _frame(socket, first.sent_as(form))
-                async for batch in batches:
-                    if leaving.done():
-                        break
-                    await _frame(socket, batch.sent_as(form))
-            except O8Error as trouble:
-                await _frame(socket, f"--- {trouble} ---\n".encode())
+                await _frames(request, socket, first, batches, leaving, form)
             finally:
                 leaving.cancel()
                 await asyncio.gather(leaving, return_exceptions=True)
-        await socket.close()
+            async with patience(request):
+                await socket.close()
     return socket
 
 
-async def _frame(socket: web.WebSocketResponse, text: bytes) -> None:
-    if text:
-        try:
-            await asyncio.wait_for(socket.send_str(text.decode()), PATIENCE_S)
-        except TimeoutError:
-            raise ConnectionResetError from None
+async def _frames(
+    request: web.Request, socket: web.WebSocketResponse, first: Batch | None, batches: Batches,
+    leaving: asyncio.Task[None], form: Callable[[Iterable[Line]], bytes],
+) -> None:  # fmt: skip
+    async def send(text: bytes) -> None:
+        async with patience(request):
+            await socket.send_frame(text, WSMsgType.TEXT)
+
+    try:
+        if first and first.lines:
+            await send(first.sent_as(form))
+        async for batch in batches:
+            if leaving.done():
+                break
+            if batch.lines:
+                await send(batch.sent_as(form))
+    except O8Error as trouble:
+        await send(_last_words(trouble))
+
+
+def _last_words(trouble: O8Error) -> bytes:
+    return f"--- {trouble} ---\n".encode()
 
 
 async def _until_closed(socket: web.WebSocketResponse) -> None:

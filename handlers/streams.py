@@ -1,17 +1,23 @@
-"""Answers that do not end: lines, server-sent events, WebSockets. They end when the reader goes, or o8 does."""
+"""Answers that do not end: lines, server-sent events, WebSockets.
+
+They end when the reader goes, when the login with which they began is over, or when o8 ends.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from weakref import WeakSet
 
 import orjson
 from aiohttp import web
 
+from handlers.auth import LOGIN, Login
+
 PATIENCE_S = 30.0  # a reader that takes nothing for so long is gone
 HEARTBEAT_S = 15.0  # shorter than the patience of proxies
+LOOK_AGAIN_S = 5.0  # how long an answer goes on to somebody whose login is over
 
 
 class _Tasks(WeakSet["asyncio.Task[object]"]):
@@ -40,15 +46,39 @@ def streaming(request: web.Request) -> Iterator[None]:
     assert task is not None  # noqa: S101 handlers run in tasks
     found = request.config_dict[_OPEN]
     found.add(task)
+    login = request.get(LOGIN)
+    watch = asyncio.create_task(_cut(task, request, login)) if login else None
     try:
         yield
     finally:
         found.discard(task)
+        if watch:
+            watch.cancel()
+
+
+async def _cut(task: asyncio.Task[object], request: web.Request, login: Login) -> None:
+    while True:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        if await login.has_ended(request):
+            task.cancel()
+            return
 
 
 def is_there(request: web.Request) -> bool:
     """Whether the reader still is."""
     return request.transport is not None and not request.transport.is_closing()
+
+
+@asynccontextmanager
+async def patience(request: web.Request) -> AsyncIterator[None]:
+    """Something is sent meanwhile. A reader that does not take it is cut off: raises `ConnectionResetError`."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            yield
+    except TimeoutError:
+        if request.transport:
+            request.transport.abort()  # what waits to be sent is let go at once
+        raise ConnectionResetError from None
 
 
 class Stream:
@@ -61,22 +91,20 @@ class Stream:
         self.response = web.StreamResponse(headers=headers)
 
     async def open(self) -> None:
-        await self.response.prepare(self._request)
+        with suppress(ConnectionError):  # who has gone already is noticed by the first `write`
+            await self.response.prepare(self._request)
 
     async def write(self, piece: bytes) -> None:
         if not is_there(self._request):
             raise ConnectionResetError
-        try:
-            await asyncio.wait_for(self.response.write(piece), PATIENCE_S)
-        except TimeoutError:
-            if self._request.transport:
-                self._request.transport.abort()
-            raise ConnectionResetError from None
+        async with patience(self._request):
+            await self.response.write(piece)
 
     async def end(self, piece: bytes = b"") -> None:
         if piece:
             await self.write(piece)
-        await self.response.write_eof()
+        async with patience(self._request):
+            await self.response.write_eof()
 
 
 class Events(Stream):
@@ -94,6 +122,6 @@ class Events(Stream):
         """The last event of a stream that cannot go on."""
         await self.send("trouble", orjson.dumps({"message": message}))
 
-    async def beat(self) -> None:
-        """Tells proxies, and o8 itself, that both ends are there."""
-        await self.write(b": still here\n\n")
+    async def beat(self, id: object = "") -> None:
+        """Tells proxies, and o8 itself, that both ends are there; and the reader, where it is."""
+        await self.write(f": still here\n{f'id: {id}' if id else ''}\n\n".encode())

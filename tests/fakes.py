@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from bot.configuration import Configuration
 from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Usage, Workload
 from bot.errors import EngineError, ImageNotFound, O8Error
 from bot.models import Address, Slot
+from bot.nginx import NginxFacts
 from bot.registry import Resolved
 
 
@@ -21,7 +22,8 @@ class FakeEngine:
         self.lines: list[bytes] = [b"first line\n", b"second line\n"]
         self.may_pull = asyncio.Event()  # a test holds a deployment in `pulling` by clearing it
         self.may_pull.set()
-        self.goes_on = asyncio.Event()  # ends logs that are followed
+        self.begin = datetime.now(UTC)  # when the first line was written
+        self.news = asyncio.Event()
         self.log_breaks = False
         self.open_logs = 0
         self.used: dict[str, Usage] = {}  # by replica; one that runs and is not named has used nothing
@@ -76,17 +78,29 @@ class FakeEngine:
 
     async def log(
         self, replica: str, *, tail: int | None, since: datetime | None, follow: bool, timestamps: bool
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         self.open_logs += 1
+        place = 0 if tail is None else max(len(self.lines) - tail, 0)
         try:
-            for line in self.lines[len(self.lines) - (tail or 0) :] if tail is not None else self.lines:
-                yield line
-            if self.log_breaks:
-                raise EngineError("Docker ended the log.", "Look again.")
-            if follow:
-                await self.goes_on.wait()
+            while True:
+                news = self.news
+                for number, line in enumerate(self.lines[place:], place):
+                    at = self.begin + timedelta(milliseconds=number)
+                    if since is None or at >= since:
+                        yield at.strftime("%Y-%m-%dT%H:%M:%S.%f000Z ").encode() + line if timestamps else line
+                    place = number + 1
+                if self.log_breaks:
+                    raise EngineError("Docker ended the log.", "Look again.")
+                if not follow or not self._is_running(replica):
+                    return
+                await news.wait()
         finally:
             self.open_logs -= 1
+
+    def say(self, *lines: bytes) -> None:
+        """Every replica writes more lines, a millisecond apart."""
+        self.lines += lines
+        self._wake()
 
     async def usage(self, replica: str) -> Usage | None:
         if self.trouble:
@@ -124,9 +138,17 @@ class FakeEngine:
     async def close(self) -> None:
         pass
 
+    def _wake(self) -> None:
+        news, self.news = self.news, asyncio.Event()
+        news.set()
+
+    def _is_running(self, replica: str) -> bool:
+        return any(r.id == replica and r.state == "running" for group in self.replicas.values() for r in group)
+
     def _set(self, service: str, slot: Slot, state: str) -> None:
         found = self.replicas.get((service, slot), [])
         self.replicas[service, slot] = [replica.model_copy(update={"state": state}) for replica in found]
+        self._wake()
 
 
 class FakeNginx:
@@ -136,6 +158,11 @@ class FakeNginx:
         self.texts: dict[str, str] = {}
         self.slots: dict[str, Slot] = {}
         self.in_maintenance: set[str] = set()
+        self.reloads = 0
+        self.is_down = False
+
+    async def is_answering(self) -> bool:
+        return not self.is_down
 
     def render(self, configuration: Configuration, addresses: Mapping[Slot, Sequence[Address]]) -> str:
         return f"{configuration.model_dump_json()} {sorted(addresses.items())}"
@@ -143,6 +170,7 @@ class FakeNginx:
     async def publish(self, service: str, text: str) -> bool:
         is_new = self.texts.get(service) != text
         self.texts[service] = text
+        self.reloads += is_new
         return is_new
 
     async def withdraw(self, service: str) -> None:
@@ -151,6 +179,12 @@ class FakeNginx:
 
     def site(self, service: str) -> str | None:
         return self.texts.get(service)
+
+    async def facts(self) -> NginxFacts:
+        return NginxFacts(
+            mode="embedded", version="1.22.1", is_running=True, test_output="ok", is_included=True,
+            can_stat_slots=True, worker_shutdown_timeout="30s", generation=1,
+        )  # fmt: skip
 
     def serving(self, service: str) -> Slot:
         return self.slots.get(service, "a")

@@ -21,6 +21,7 @@ from bot.configuration import read
 from bot.deployer import Deployer
 from bot.doctor import Doctor
 from bot.engines import Credentials
+from bot.figures import Figures
 from bot.follower import Follower
 from bot.health import Prober
 from bot.images import Images
@@ -138,14 +139,16 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
     )
     worker = Worker(store, deployer, vault, authority, 2)
     follower = Follower(store, registry, worker, 600)
+    observer, inbox = Observer(engine), Inbox(store, worker, follower)
+    doctor = Doctor(settings, store, engine, nginx, registry)
     return Services(
         settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
         backups=Backups(store, settings), authority=authority, worker=worker, follower=follower,
         logins=Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value()),
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
         logs=Logs(store, engine, vault), images=Images(store, registry, engine, credentials),
-        observer=Observer(engine),
-        inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
+        observer=observer, inbox=inbox, doctor=doctor,
+        figures=Figures(settings, store, observer, inbox, doctor, nginx),
     )  # fmt: skip
 
 

@@ -93,7 +93,8 @@ def test_any_text_is_read_or_refused_without_showing_it(text: str) -> None:
     try:
         found = environment.parse(text)
     except InvalidInput as refused:
-        assert re.search(r"^Line \d+ of the environment is not NAME=value|characters that are no text", refused.message)
+        words = r"^Line \d+ of the environment is not NAME=value|characters that are no text|a zero byte"
+        assert re.search(words, refused.message)
         return
     assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in found)
 
@@ -102,6 +103,12 @@ def test_any_text_is_read_or_refused_without_showing_it(text: str) -> None:
 def test_names_that_no_environment_can_carry_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="is not a name for an environment variable"):
         environment.with_value("", name, "x")
+
+
+def test_a_text_with_a_zero_byte_is_refused_before_docker_would() -> None:
+    with pytest.raises(InvalidInput, match="zero byte") as refusal:
+        environment.parse("TOKEN=secret\0value\n")
+    assert "secret" not in str(refusal.value)
 
 
 def test_a_zero_byte_is_refused_without_showing_the_value() -> None:

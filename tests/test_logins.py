@@ -103,12 +103,18 @@ async def test_an_address_that_tries_many_names_is_slowed_for_every_name(visitor
     assert await visitor.status(basic("ada") | at("192.0.2.2")) == 200
 
 
-async def test_who_was_right_a_moment_ago_is_not_stopped_by_neighbours(visitor: Visitor) -> None:
+@pytest.mark.parametrize("known_s", [60.0, 0.0])
+async def test_who_was_right_before_is_not_stopped_by_neighbours(
+    visitor: Visitor, known_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Such as everybody behind one router, where a program with an old password tries again and again."""
+    monkeypatch.setattr(logins, "KNOWN_S", known_s)
     assert await visitor.status(basic("ada") | at("192.0.2.1")) == 200
     await asyncio.gather(*(wrong(visitor, f"name{n}", "192.0.2.1") for n in range(40)))
     assert await visitor.status(basic("bob") | at("192.0.2.1")) == 429
     assert await visitor.status(basic("ada") | at("192.0.2.1")) == 200
+    assert (await wrong(visitor, "ada", "192.0.2.1", 6)).count(401) >= 5
+    assert await visitor.status(basic("ada") | at("192.0.2.1")) == 429, "their own name is another matter"
 
 
 async def test_a_name_that_is_tried_from_everywhere_is_slowed_but_never_for_long(house: House) -> None:

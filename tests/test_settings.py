@@ -104,6 +104,30 @@ def test_a_subnet_must_be_private_and_have_room(subnet: str, no_dotenv: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("", None), ("127.0.0.1:9108", ("127.0.0.1", 9108)), ("10.1.2.3:1", ("10.1.2.3", 1)),
+        ("[::1]:9108", ("::1", 9108)), ("[fd00::1]:65535", ("fd00::1", 65535)),
+    ],
+)  # fmt: skip
+def test_metrics_may_be_read_inside(value: str, address: object, no_dotenv: Path) -> None:
+    assert load({"METRICS_BIND": value}, no_dotenv).metrics_address == address
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0.0.0.0:9108", "[::]:9108", "8.8.8.8:9108", "[2001:4860:4860::8888]:80", "localhost:9108", "127.0.0.1", "9108",
+        ":9108", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:99999", "300.0.0.1:80", "127.0.0.1:9108\n", "::1:9108",
+        "[127.0.0.1]:80", "[:::1]:80", "224.0.0.1:9108",
+    ],
+)  # fmt: skip
+def test_metrics_without_a_login_are_for_nobody_outside(value: str, no_dotenv: Path) -> None:
+    with pytest.raises(SettingsError, match="METRICS_BIND"):
+        load({"METRICS_BIND": value}, no_dotenv)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "0"), ("PORT", "65536"), ("BIND", "localhost"), ("O8_NETWORK", "a b"), ("O8_PLACES", "0"),
      ("NGINX_LISTEN", "eth0"), ("BASE_DOMAIN", "example.org;"), ("DOCKER_SERVER_ADDRESS", "ghcr.io/acme")],

@@ -7,7 +7,7 @@ Every verb raises `EngineUnavailable` when the engine does not answer in time, a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
@@ -138,7 +138,7 @@ class Engine(Protocol):
 
     def log(
         self, replica: str, *, tail: int | None, since: datetime | None, follow: bool, timestamps: bool
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Lines of one replica by id, stdout and stderr as they came, without the engine's framing."""
 
     def changes(self) -> AsyncIterator[Change]:

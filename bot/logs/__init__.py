@@ -2,6 +2,9 @@
 
 A feed goes on over a switch to a new release and over restarts of the container and of the Docker daemon, without a gap
 or a double line. Readers share what it keeps; one that cannot keep up is cut with a message.
+
+`source` is what Docker has, `order` where a reading goes on, `beginning` what one reader gets first, `board` what all
+share, `feed` who keeps it going.
 """
 
 from __future__ import annotations
@@ -13,22 +16,30 @@ from datetime import datetime
 
 from bot.engines import Engine
 from bot.errors import Conflict
-from bot.logs.feed import Feed, TooSlow
+from bot.logs.beginning import Wish
+from bot.logs.board import TooSlow
+from bot.logs.feed import Feed
+from bot.logs.flows import merged
 from bot.logs.lines import Batch, Cursor, Line, as_json, as_text, as_text_with_times
+from bot.logs.source import Source
+from bot.models import Deployment
 from bot.store import Store
 from bot.vault import Vault
 
 __all__ = ["Batch", "Cursor", "Line", "Logs", "TooSlow", "as_json", "as_text", "as_text_with_times"]
+OLDER_AT_ONCE = 3  # readers for whom Docker reads older lines: it reads 32 logs at the same time
 
 
 class Logs:
-    """All feeds. `follow` is the one thing that readers do."""
+    """All feeds: `follow` is for who stays, `read` for who wants what there is."""
 
     def __init__(self, store: Store, engine: Engine, vault: Vault) -> None:
         self._store = store
         self._engine = engine
         self._vault = vault
         self._feeds: dict[str, Feed] = {}
+        self._at_once = asyncio.Semaphore(OLDER_AT_ONCE)
+        self._is_closed = False
 
     async def follow(
         self, service: str, *, tail: int = 100, since: datetime | None = None, after: Cursor | None = None
@@ -38,17 +49,49 @@ class Logs:
 
         Raises `NotFound`; `Conflict` when it was never deployed; `TooSlow` for a reader that fell behind.
         """
-        if (await self._store.service(service)).live is None:
-            raise Conflict(
-                f"{service} has never been deployed, so it has no log.", f"`o8 deploy {service}` deploys it."
-            )
-        feed = self._feeds.get(service)
-        if feed is None or feed.has_ended:
-            feed = self._feeds[service] = Feed(service, self._store, self._engine, self._vault)
-        async with aclosing(feed.read(tail, since, after)) as batches:
+        await self._released(self._source(service), service)
+        async with aclosing(self._feed(service).read(Wish(tail, since, after))) as batches:
             async for batch in batches:
                 yield batch
 
+    async def read(self, service: str, *, tail: int = 100, since: datetime | None = None) -> AsyncGenerator[Line, None]:
+        """The last `tail` lines of each replica that serves, none older than `since`, in the order of time.
+
+        Raises `NotFound`; `Conflict` when it was never deployed; `EngineError`.
+        """
+        source = self._source(service)
+        live = await self._released(source, service)
+        replicas = [replica for replica in await source.replicas() if replica.slot == live.slot]
+        parts = [source.lines(replica, tail=tail, since=since) for replica in replicas]
+        async with aclosing(merged(parts)) as lines:
+            async for line in lines:
+                yield line
+
     async def close(self) -> None:
         """Ends all feeds, and with them the reading."""
+        self._is_closed = True
         await asyncio.gather(*(feed.close() for feed in self._feeds.values()))
+
+    def _feed(self, service: str) -> Feed:
+        if self._is_closed:
+            raise Conflict("o8 is ending.", "Ask again in a moment.")
+        feed = self._feeds.get(service)
+        if feed is None or not feed.takes_readers:
+            feed = self._feeds[service] = Feed(service, self._source(service), self._at_once, self._forget)
+        return feed
+
+    def _source(self, service: str) -> Source:
+        return Source(service, self._store, self._engine, self._vault)
+
+    async def _released(self, source: Source, service: str) -> Deployment:
+        live = await source.live()
+        if live is None:
+            raise Conflict(
+                f"{service} has never been deployed, so it has no log.", f"`o8 deploy {service}` deploys it."
+            )
+        return live
+
+    def _forget(self, service: str, feed: Feed) -> None:
+        """What an ended feed keeps in memory is not needed any more."""
+        if self._feeds.get(service) is feed:
+            del self._feeds[service]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import NamedTuple
 
 import orjson
@@ -12,6 +11,7 @@ from bot.models import ENDINGS, Slot, State
 from bot.store.connection import Connection, now, question, rows
 
 _UNFINISHED = orjson.dumps(sorted(set(State) - ENDINGS)).decode()
+_STEPS = tuple(state for state in State if state not in {State.WAITING, State.QUEUED, *ENDINGS})
 
 
 class Durations(NamedTuple):
@@ -42,12 +42,17 @@ class Counters(Connection):
 
     @question
     def durations(self, db: Database) -> dict[str, Durations]:
-        """By step, of those that were ever taken."""
-        buckets: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
-        for row in rows(db, "SELECT * FROM step_buckets ORDER BY step, le"):
-            buckets[row["step"]].append((row["le"], row["count"]))
+        """By step, also of those that were never taken."""
+        limits = [row["le"] for row in rows(db, "SELECT le FROM bucket_limits ORDER BY le")]
+        counted = {(row["step"], row["le"]): row["count"] for row in rows(db, "SELECT * FROM step_buckets")}
         counts, seconds = _counts(db, "steps"), _counts(db, "step_seconds")
-        return {step: Durations(tuple(buckets[step]), int(counts[step]), seconds.get(step, 0.0)) for step in counts}
+        return {
+            str(step): Durations(
+                tuple((limit, counted.get((step, limit), 0)) for limit in limits),
+                int(counts.get(step, 0)), seconds.get(step, 0.0),
+            )
+            for step in _STEPS
+        }  # fmt: skip
 
     @question
     def unfinished_by_state(self, db: Database) -> dict[str, int]:

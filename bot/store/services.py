@@ -11,7 +11,7 @@ import orjson
 from sqlite_utils import Database
 
 from bot.configuration import Configuration
-from bot.errors import Conflict, NotFound
+from bot.errors import ChangedMeanwhile, Conflict, NotFound
 from bot.models import EnvironmentRevision, Hold, Lock, Service, State
 from bot.permissions import scope_of
 from bot.store.connection import Connection, change, now, question, rows
@@ -37,16 +37,21 @@ class Services(Connection):
         return select_services(db, query, [image])
 
     @change
-    def apply(self, db: Database, configuration: Configuration, last_block: int) -> bool:
-        """Stores a service's configuration; True when the service is new.
+    def apply(self, db: Database, configuration: Configuration, last_block: int,
+              expected: Configuration | None = None) -> bool:  # fmt: skip
+        """Stores a service's configuration; True when the service is new. `expected`: what was read before; None: any.
 
-        Raises `Conflict` when a domain or host port belongs to another service, or no address block is left.
+        Raises `Conflict` when a domain or host port belongs to another service, or no address block is left;
+        `ChangedMeanwhile` when it is another one than `expected`.
         """
         others = select_services(db, "SELECT * FROM services WHERE name <> ?", [configuration.name])
         _refuse_overlap(configuration, others)
         text = configuration.model_dump_json()
-        if rows(db, "SELECT 1 FROM services WHERE name = ?", [configuration.name]):
-            db.execute("UPDATE services SET configuration = ? WHERE name = ?", [text, configuration.name])
+        found = select_services(db, "SELECT * FROM services WHERE name = ?", [configuration.name])
+        if expected is not None and (not found or found[0].configuration != expected):
+            raise ChangedMeanwhile(f"{configuration.name} was changed meanwhile.", "Look at it and try again.")
+        if found:
+            _change(db, found[0].configuration, configuration, text)
             return False
         taken = {service.block for service in others}
         block = next((n for n in range(1, last_block + 1) if n not in taken), None)
@@ -96,7 +101,7 @@ class Services(Connection):
         """
         found = db.execute("SELECT max(revision) FROM environments WHERE service = ?", [service]).fetchone()[0] or 0
         if found != expected:
-            raise Conflict(f"The environment of {service} was changed meanwhile.", "Look at it and try again.")
+            raise ChangedMeanwhile(f"The environment of {service} was changed meanwhile.", "Look at it and try again.")
         revision = expected + 1
         db.execute(
             "INSERT INTO environments VALUES (?, ?, ?, ?, ?, ?)",
@@ -133,6 +138,14 @@ class Services(Connection):
             EnvironmentRevision.model_validate(row | {"names": orjson.loads(row["names"])})
             for row in rows(db, query, [service])
         )
+
+
+def _change(db: Database, before: Configuration, after: Configuration, text: str) -> None:
+    db.execute("UPDATE services SET configuration = ? WHERE name = ?", [text, after.name])
+    same_tags = after.follow.model_copy(update={"auto_deploy": before.follow.auto_deploy})
+    if (after.image, same_tags) != (before.image, before.follow):
+        # The newest tag of another image, or under another policy, says nothing about this one.
+        db.execute("DELETE FROM newest WHERE service = ?", [after.name])
 
 
 def find_service(db: Database, name: str) -> Service:

@@ -22,12 +22,12 @@ class ValuesToo(Values):
 
 
 class Changes(Values):
-    set: Annotated[dict[str, Text], Field(max_length=_MOST_AT_ONCE)] = {}
+    set: Annotated[dict[str, Text], Field(max_length=_MOST_AT_ONCE, repr=False)] = {}
     unset: Annotated[list[str], Field(max_length=_MOST_AT_ONCE)] = []
 
 
 class Content(Values):
-    content: Text
+    content: Annotated[Text, Field(repr=False)]
 
 
 class Changed(Model):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from aiohttp import web
 from pydantic import Field
 
-from bot.errors import Forbidden
+from bot.errors import Forbidden, NotFound
 from bot.models import Deployment
 from bot.permissions import Action
 from handlers.access import ACCOUNT, on_deployment
@@ -36,10 +36,11 @@ async def everything(call: Call[None, Since]) -> web.StreamResponse:
 
     The id of the last one, sent as `Last-Event-ID`, goes on after it: no ending is missed.
     """
-    after = _after(call)
-    store = call.services.store
-    revision = await store.revision() if after is None else after
-    first = [] if after is not None else [d for d in await store.pending() if call.query.service in ("", d.service)]
+    after, store = _after(call), call.services.store
+    revision = await store.revision()
+    is_new = after is None or after > revision  # a place that is yet to come is of a database that was put back since
+    revision = revision if is_new else after or 0
+    first = [] if not is_new else [d for d in await store.pending() if call.query.service in ("", d.service)]
     stream = Events(call.request)
     await stream.open()
     with suppress(ConnectionError, Forbidden), streaming(call.request):
@@ -62,16 +63,19 @@ async def everything(call: Call[None, Since]) -> web.StreamResponse:
 async def one(call: Call[None, After]) -> web.StreamResponse:
     """Events `deployment` of one deployment, with its steps, and with the progress of its pull; ends when it has."""
     revision, store, stream = _after(call) or -1, call.services.store, Events(call.request)
+    authority, actor = call.services.authority, call.person.actor
     await stream.open()
-    with suppress(ConnectionError, Forbidden), streaming(call.request):
+    with suppress(ConnectionError, Forbidden, NotFound), streaming(call.request):
         while True:
             seen = await store.committed()
+            person = await authority.require_for(actor, Action.VIEW_STATUS, call.id)
             found = await store.deployment(call.id)
             run = call.services.worker.running(found.service)
             is_pulling = run is not None and run.deployment.id == found.id and found.state == "pulling"
+            if revision > found.revision:  # of a database that was put back since
+                revision = -1
             if found.revision > revision or is_pulling:
                 revision = found.revision
-                person = await call.services.authority.who(call.person.actor)
                 whole = shown.deployment(found, person, run)
                 await stream.send("deployment", whole.model_dump_json().encode(), revision)
             if found.has_ended:
@@ -99,7 +103,7 @@ def _after(call: Call[None, Since] | Call[None, After]) -> int | None:
     if call.query.after is not None:
         return call.query.after
     place = call.request.headers.get("Last-Event-ID", "")
-    return int(place) if place.isdecimal() and int(place) <= LARGEST_ID else None
+    return int(place) if place.isascii() and place.isdecimal() and len(place) < 20 else None
 
 
 ROUTES = (

@@ -20,8 +20,8 @@ from handlers.api.routing import Call, Nothing, Route, Text, Values
 class NewPassword(Values):
     """`current`: one's password until now; not needed by an admin who sets somebody else's."""
 
-    password: Annotated[Text, Field(max_length=1024)]
-    current: Annotated[Text, Field(max_length=1024)] = ""
+    password: Annotated[Text, Field(max_length=1024, repr=False)]
+    current: Annotated[Text, Field(max_length=1024, repr=False)] = ""
 
 
 class NewToken(Values):

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from bot.errors import O8Error
-from bot.logs import Cursor
+from bot.logs import Cursor, Line, as_text, as_text_with_times
 from bot.permissions import Action
 from handlers import live_logs
 from handlers.access import on_service
@@ -19,6 +19,7 @@ from handlers.api.routing import Call, Route, Text, Values
 from handlers.streams import Stream, streaming
 
 _AT_ONCE = 64 * 1024  # characters
+_TEXT = "text/plain; charset=utf-8"
 
 
 def _in_utc(time: datetime) -> datetime:
@@ -28,11 +29,17 @@ def _in_utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
+def _written(time: object) -> object:
+    if isinstance(time, str) and time.replace(".", "", 1).lstrip("+-").isdecimal():
+        raise ValueError("expected a time such as 2026-11-24T09:00:00Z")  # not seconds since some day
+    return time
+
+
 class Part(Values):
     """`tail`: last lines of each replica; `since`: only younger ones; `search`: only lines with it, in any case."""
 
     tail: int = Field(100, ge=0, le=100_000)
-    since: Annotated[datetime, AfterValidator(_in_utc)] | None = None
+    since: Annotated[datetime, BeforeValidator(_written), AfterValidator(_in_utc)] | None = None
     search: Annotated[Text, Field(max_length=200)] = ""
 
 
@@ -60,10 +67,9 @@ async def read(call: Call[None, Lines]) -> web.StreamResponse:
     part = call.query
     if part.follow:
         return await live_logs.as_lines(call.request, followed(call, part), has_times=part.timestamps)
-    source = call.services.operations.logs(call.name, tail=part.tail, since=part.since, timestamps=part.timestamps)
-    wanted = part.search.lower()
+    source = call.services.logs.read(call.name, tail=part.tail, since=part.since)
     async with aclosing(source):
-        return await _send(call.request, source, wanted)
+        return await _send(call.request, source, part)
 
 
 async def events(call: Call[None, LiveEvents]) -> web.StreamResponse:
@@ -79,38 +85,37 @@ async def frames(call: Call[None, Frames]) -> web.StreamResponse:
 
 
 def followed(call: Call[None, Any], part: Part, after: Cursor | None = None) -> live_logs.Batches:
+    async def check() -> None:
+        await call.services.authority.require(call.person.actor, Action.VIEW_LOGS, call.name)
+
     batches = call.services.logs.follow(call.name, tail=part.tail, since=part.since, after=after)
-    return live_logs.searched(batches, part.search)
+    return live_logs.while_allowed(live_logs.searched(batches, part.search), check)
 
 
-async def _send(request: web.Request, source: AsyncGenerator[str, None], wanted: str) -> web.StreamResponse:
+async def _send(request: web.Request, source: AsyncGenerator[Line, None], part: Lines) -> web.StreamResponse:
     """All of a log that ends. A slow reader slows the source."""
-    stream, held, size = Stream(request, "text/plain; charset=utf-8"), [], 0
-    first = await anext(source, None)  # raises what is answered with a status of its own
+    stream, wanted = Stream(request, _TEXT), part.search.lower()
+    form = as_text_with_times if part.timestamps else as_text
+    held: list[Line] = []
+    size = 0
+    line = await anext(source, None)  # raises what is answered with a status of its own
     await stream.open()
     with suppress(ConnectionError), streaming(request):
         try:
-            line = first
             while line is not None:
-                if wanted in line.lower():
+                if wanted in line.text.lower():
                     held.append(line)
-                    size += len(line)
+                    size += len(line.text)
                 if size > _AT_ONCE:
-                    await stream.write(_text(held))
+                    await stream.write(form(held))
                     held, size = [], 0
                 line = await anext(source, None)
-            await stream.write(_text(held))
+            await stream.end(form(held))
         except O8Error as trouble:
-            await stream.write(_text([*held, f"o8: the log ends here: {trouble}"]))
-        await stream.end()
+            await stream.end(form(held) + f"--- The log ends here: {trouble} ---\n".encode())
     return stream.response
 
 
-def _text(lines: list[str]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode(errors="replace")
-
-
-_TEXT = "text/plain; charset=utf-8"
 ROUTES = (
     Route("GET", "/services/{name}/logs", read, on_service(Action.VIEW_LOGS), _TEXT, query=Lines),
     Route("GET", "/services/{name}/logs/events", events, on_service(Action.VIEW_LOGS), "text/event-stream",

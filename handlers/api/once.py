@@ -14,7 +14,7 @@ from aiohttp import web
 from bot.errors import Conflict, InvalidInput, O8Error
 from bot.services import Services
 from handlers.access import caller_of
-from handlers.errors import Refusal
+from handlers.errors import Refusal, status_of
 
 HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -26,8 +26,8 @@ async def perform(
 ) -> web.StreamResponse:  # fmt: skip
     """What `act` answers, or answered the first time. A refusal is not kept: nothing was done then.
 
-    Raises `Conflict` while the first one is at work, or when o8 ended before it knew what came of it; 422 when the
-    same key comes with another request.
+    Raises `Conflict` while the first one is at work, or when that failed or ended midway, so that nobody knows what
+    came of it; 422 when the same key comes with another request.
     """
     key = request.headers.get(HEADER, "").strip('"')
     if HEADER not in request.headers or not is_kept:
@@ -46,7 +46,7 @@ async def perform(
         )  # fmt: skip
     if not known.status:
         raise Conflict(
-            "The same request is at work, or o8 was restarted meanwhile and does not know what came of it.",
+            "The same request is at work, or it failed midway and o8 does not know what came of it.",
             "Look at what is there before you ask again, with a new key.",
         )
     return web.Response(
@@ -59,8 +59,9 @@ async def _first(
 ) -> web.StreamResponse:
     try:
         answer = await act()
-    except O8Error:
-        await services.store.drop_answer(actor, key)
+    except O8Error as error:
+        if status_of(error) < HTTPStatus.INTERNAL_SERVER_ERROR:
+            await services.store.drop_answer(actor, key)
         raise
     if isinstance(answer, web.Response) and isinstance(answer.body, bytes):
         await services.store.keep_answer(actor, key, answer.status, answer.body)

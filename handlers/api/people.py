@@ -10,7 +10,7 @@ from pydantic import Field
 from bot.accounts import User
 from bot.errors import Conflict
 from bot.models import Model
-from bot.permissions import GLOBAL, Action
+from bot.permissions import GLOBAL, Action, service_of
 from handlers.access import globally, named
 from handlers.api.routing import Call, Nothing, Route, Text, Values
 
@@ -27,7 +27,7 @@ class NewUser(Values):
     """`password`: for API and dashboard; without one they use o8 from Slack only."""
 
     username: Username
-    password: Annotated[Text, Field(max_length=1024)] = ""
+    password: Annotated[Text, Field(max_length=1024, repr=False)] = ""
     rights: Annotated[list[Right], Field(max_length=200)] = []
 
 
@@ -93,13 +93,13 @@ async def grant(call: Call[NewGrant, Nothing]) -> User:
     """Gives a right, for ever or for some seconds."""
     until = datetime.now(UTC) + timedelta(seconds=call.body.seconds) if call.body.seconds else None
     await call.commands.grant(call.name, call.body.action, call.body.scope, until)
-    return await call.services.store.user(call.name)
+    return await _as_seen(call)
 
 
 async def revoke(call: Call[None, Right]) -> User:
     """Takes a right away."""
     await call.commands.revoke(call.name, call.query.action, call.query.scope)
-    return await call.services.store.user(call.name)
+    return await _as_seen(call)
 
 
 async def link(call: Call[NewLink, Nothing]) -> User:
@@ -116,6 +116,13 @@ async def slack_admin(call: Call[NewAdmin, Nothing]) -> User:
 async def slack_code(call: Call[None, Nothing]) -> NewCode:
     """A code that makes its sender in Slack admin of everything: once, within half an hour."""
     return NewCode(code=await call.commands.new_code())
+
+
+async def _as_seen(call: Call[Any, Any]) -> User:
+    """The user in the path, with rights only where the one who asks sees something: other services stay unknown."""
+    user = await call.services.store.user(call.name)
+    seen = tuple(grant for grant in user.grants if call.person.may(Action.VIEW_STATUS, service_of(grant.scope)))
+    return user.model_copy(update={"grants": seen})
 
 
 async def _team(call: Call[Any, Any]) -> str:

@@ -24,7 +24,10 @@ LARGEST_ID = 2**63 - 1  # SQLite's integers
 
 
 class Values(BaseModel):
-    """What a request brings, checked whole; an unknown key is refused, so that a typing error is seen."""
+    """What a request brings, checked whole; an unknown key is refused, so that a typing error is seen.
+
+    A field that holds secrets is marked `Field(repr=False)`: no refusal repeats what is in it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -145,7 +148,9 @@ def checked(model: type[M], values: Any) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InvalidInput("; ".join(map(_in_words, explain(error))) + ".", "docs/api.md lists the calls.") from None
+        secret = {name for name, field in model.model_fields.items() if not field.repr}
+        words = (_in_words(problem, is_secret=not secret.isdisjoint(problem.path[:1])) for problem in explain(error))
+        raise InvalidInput("; ".join(words) + ".", "docs/api.md lists the calls.") from None
 
 
 def _values(route: Route, body: bytes) -> Any:
@@ -160,9 +165,9 @@ def _values(route: Route, body: bytes) -> Any:
     return checked(route.body, values) if issubclass(route.body, BaseModel) else values
 
 
-def _in_words(problem: Problem) -> str:
+def _in_words(problem: Problem, *, is_secret: bool) -> str:
     where = f"{problem.where:.80}" or "body"
     if problem.text.startswith("is "):
         return f"{where} {problem.text}"
-    found = "" if isinstance(problem.found, dict | list) else f" = {problem.found!r:.80}"
+    found = "" if is_secret or isinstance(problem.found, dict | list) else f" = {problem.found!r:.80}"
     return f"{where}{found}: {problem.text}"

@@ -25,13 +25,11 @@ class DeploymentCommands(Actor):
         """
         if bypass:
             await self._require(Action.MANAGE, service)
-        part = "digest" if _DIGEST.fullmatch(release) else "tag"
-        if release and part == "tag" and not _TAG.fullmatch(release):
-            raise InvalidInput(f"{release!r:.140} is neither a tag nor a digest.", "Such as `0005`.")
+        named = _named(release)
         found = await self._store.service(service)
         waits = found.configuration.follow.auto_deploy == "approve" and not bypass
         return await self._want(
-            self._wanted(service, Kind.DEPLOY, reason=reason, needs_approval=waits, **{part: release})
+            self._wanted(service, Kind.DEPLOY, reason=reason, needs_approval=waits, **named)
         )
 
     @checks_itself(Action.ADD_NEW_SERVICE)
@@ -40,7 +38,7 @@ class DeploymentCommands(Actor):
         await self._require(Action.ADD_NEW_SERVICE)
         if (await self._store.service(service)).live is not None:
             raise Conflict(f"{service} runs already.", f"`o8 deploy {service}` deploys its newest tag.")
-        return await self._want(self._wanted(service, Kind.DEPLOY, tag=release))
+        return await self._want(self._wanted(service, Kind.DEPLOY, **_named(release)))
 
     @needs(Action.DEPLOY)
     async def rollback(self, service: str, release: str = "", *, reason: str = "") -> Deployment:
@@ -145,6 +143,15 @@ class DeploymentCommands(Actor):
         )
         await self._record(wanted.kind, wanted.service, detail)
         return deployment
+
+
+def _named(release: str) -> dict[str, str]:
+    """What `release` is; raises `InvalidInput` when it can be neither a tag nor a digest."""
+    if _DIGEST.fullmatch(release):
+        return {"digest": release}
+    if release and not _TAG.fullmatch(release):
+        raise InvalidInput(f"{release!r:.140} is neither a tag nor a digest.", "Such as `0005`.")
+    return {"tag": release}
 
 
 def stated(reason: str) -> str:

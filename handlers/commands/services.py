@@ -18,10 +18,13 @@ DEFAULT_LOCK = timedelta(hours=4)
 
 class ServiceCommands(Actor):
     @checks_itself(Action.EDIT_CONFIGURATION)
-    async def apply(self, configuration: Configuration, *, is_deployed: bool = True) -> Applied:
+    async def apply(
+        self, configuration: Configuration, *, is_deployed: bool = True, expected: Configuration | None = None
+    ) -> Applied:
         """Adds a service (which needs `add_new_service`), or changes its configuration and deploys the change.
 
-        `is_deployed` False: another deployment that is asked for next brings it.
+        `is_deployed` False: another deployment that is asked for next brings it. `expected`: the configuration that
+        it was made from; raises `ChangedMeanwhile` when it is another one by now, so that no change is lost.
         """
         name, authority = configuration.name, self._services.authority
         if name in await authority.seen_by(await authority.who(self._actor)):
@@ -30,7 +33,7 @@ class ServiceCommands(Actor):
             await self._require(Action.ADD_NEW_SERVICE)
             if name in await self._store.service_names():  # hidden from them, but its name is taken
                 raise Conflict(f"The name {name} is taken.", "Choose another one.")
-        return await self._apply(configuration, is_deployed=is_deployed)
+        return await self._apply(configuration, is_deployed=is_deployed, expected=expected)
 
     @needs(Action.MANAGE)
     async def remove(self, service: str) -> None:
@@ -49,7 +52,8 @@ class ServiceCommands(Actor):
     async def scale(self, service: str, replicas: int) -> Applied:
         """Changes how many replicas run."""
         found = await self._store.service(service)
-        return await self._apply(read(found.configuration.model_dump() | {"replicas": replicas}))
+        changed = read(found.configuration.model_dump() | {"replicas": replicas})
+        return await self._apply(changed, expected=found.configuration)
 
     @needs(Action.MANAGE)
     async def hold(self, service: str, reason: str) -> Service:
@@ -122,7 +126,11 @@ class ServiceCommands(Actor):
         await self._store.dismiss_package(image)
         await self._record("dismiss", image)
 
-    async def _apply(self, configuration: Configuration, *, is_deployed: bool = True) -> Applied:
-        applied = await self._services.operations.apply(configuration, self._actor, is_deployed=is_deployed)
+    async def _apply(
+        self, configuration: Configuration, *, is_deployed: bool = True, expected: Configuration | None = None
+    ) -> Applied:
+        applied = await self._services.operations.apply(
+            configuration, self._actor, is_deployed=is_deployed, expected=expected
+        )
         await self._record("apply", configuration.name, configuration.model_dump(mode="json"))
         return applied

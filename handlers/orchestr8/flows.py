@@ -42,8 +42,8 @@ async def pull(asked: Asked) -> web.StreamResponse:
         news.put_nowait((done, known))
 
     stream = Stream(asked.request, "text/plain; charset=utf-8")
-    work = asyncio.create_task(asked.services.images.pull(reference, told))
     await stream.open()
+    work = asyncio.create_task(asked.services.images.pull(reference, told))
     try:
         with contextlib.suppress(ConnectionError), streaming(asked.request):
             await stream.write(_line("Pulling", reference, ""))
@@ -57,7 +57,7 @@ async def pull(asked: Asked) -> web.StreamResponse:
                 await asked.services.store.record(asked.person.actor, "pull", reference[:255], {"digest": digest})
                 await stream.end(_line("Pulled", reference, digest) + b"Done.\n")
             except O8Error as trouble:
-                await stream.end(f"Error: {trouble}\n".encode())
+                await stream.end(f"Error: {' '.join(str(trouble).split())}\n".encode())
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
@@ -67,8 +67,6 @@ async def pull(asked: Asked) -> web.StreamResponse:
 async def _batches(asked: Asked) -> live_logs.Batches:
     services = asked.services
     service = await _service(asked)
-    if service not in await services.authority.seen_by(asked.person):
-        service = asked.name  # the name behind an id is as secret as the service
     await services.authority.require(asked.person.actor, Action.VIEW_LOGS, service)
     tail, since = asked.request.query.get("tail", str(_FIRST_LINES)), asked.request.query.get("since", "")
     if not (tail.isascii() and tail.isdecimal() and len(tail) < 7 and int(tail) <= _MOST_LINES):
@@ -77,14 +75,12 @@ async def _batches(asked: Asked) -> live_logs.Batches:
 
 
 async def _service(asked: Asked) -> str:
-    """By its name, or by the id that the list gave it."""
-    if asked.name in await asked.services.store.service_names():
-        return asked.name
+    """By its name, or by the id that the list gave it; the name behind an id is as secret as the service."""
+    seen = await asked.services.authority.seen_by(asked.person)
     known = asked.services.observer.service_of(asked.name)
-    if known:
+    if asked.name not in seen and known in seen:
         return known
-    names = await asked.services.store.service_names()
-    return next((name for name in names if listing.id_of(name, []) == asked.name), asked.name)
+    return next((name for name in seen if listing.id_of(name, []) == asked.name), asked.name)
 
 
 def _time(text: str) -> datetime:

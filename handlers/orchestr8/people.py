@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.accounts import User
@@ -68,18 +69,19 @@ async def change_password(asked: Asked) -> dict[str, Any]:
 
 
 def _shown(user: User) -> dict[str, Any]:
-    person = Person(actor="", username=user.username, grants=user.grants)
-    permissions = [{"scope": g.scope, "action": ITS_WORDS.get(g.action, g.action.value)} for g in user.grants]
+    person, now = Person(actor="", username=user.username, grants=user.grants), datetime.now(UTC)
+    valid = [grant for grant in user.grants if grant.is_valid(now)]
+    permissions = [{"scope": g.scope, "action": ITS_WORDS.get(g.action, g.action.value)} for g in valid]
     return {
         "id": user.id, "username": user.username, "is_admin": person.may(Action.ADMIN), "permissions": permissions
     }  # fmt: skip
 
 
 def _rights(permissions: Sequence[Permission]) -> list[tuple[Action, str]]:
-    try:
-        return [(_OURS.get(p.action) or Action(p.action), p.scope) for p in permissions]
-    except ValueError as unknown:
-        raise InvalidInput(f"There is no such permission: {unknown}.", f"One of {', '.join(Action)}.") from None
+    for wanted in permissions:
+        if wanted.action not in _OURS and wanted.action not in set(Action):
+            raise InvalidInput(f"There is no permission {wanted.action!r:.40}.", f"One of {', '.join(Action)}.")
+    return [(_OURS.get(p.action) or Action(p.action), p.scope) for p in permissions]
 
 
 def _username(asked: Asked) -> str:

@@ -43,6 +43,18 @@ def test_no_row_describes_a_command_that_is_gone() -> None:
     assert described == set(COMMANDS)
 
 
+def test_every_command_of_the_migration_exists() -> None:
+    text = (REPOSITORY / "docs" / "migrating.md").read_text()
+    words = {tuple(found.split()) for found in re.findall(r"\bo8 ([a-z]+(?: [a-z]+)?)", "\n".join(_code(text)))}
+    assert words and all({f"o8 {word[0]}", f"o8 {' '.join(word)}"} & set(COMMANDS) for word in words)
+
+
+def _code(text: str) -> list[str]:
+    """Blocks and inline code of a page."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.S) + re.findall(r"(?m)^    (.*)$", text)
+    return blocks + re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))
+
+
 def test_the_options_of_o8_itself_are_named() -> None:
     assert all(f"`{p.opts[0]}" in TEXT or f"o8 {p.opts[0]}" in TEXT for p in o8.params)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from bot.engines.docker.lines import LONGEST, Lines, LogLines
+from bot.engines.docker.lines import LONGEST, Chunks, Lines, LogLines
 
 payloads = some.lists(some.tuples(some.sampled_from([1, 2]), some.binary(max_size=30)), max_size=12)
 cuts = some.lists(some.integers(0, 400), max_size=8)
@@ -60,3 +61,18 @@ def test_a_long_line_keeps_one_time_only() -> None:
 def test_a_line_without_end_does_not_fill_the_memory() -> None:
     lines = Lines()
     assert [len(line) for _ in range(3) for line in lines.feed(b"x" * LONGEST)] == [2 * LONGEST]
+
+
+@given(bodies=some.lists(some.binary(min_size=1, max_size=60), max_size=12), cuts=some.lists(some.integers(0, 900)))
+def test_a_body_in_chunks_is_whole_however_it_is_cut(bodies: list[bytes], cuts: list[int]) -> None:
+    sent = b"".join(b"%x\r\n%b\r\n" % (len(body), body) for body in bodies)
+    places = [0, *sorted(cuts), len(sent) + 900]
+    chunks, pieces = Chunks(), [sent[start:end] for start, end in itertools.pairwise(places)]
+    assert b"".join(map(chunks.feed, pieces)) == b"".join(bodies)
+    assert not chunks.is_complete  # so that an answer that breaks off is told from one that ends
+    assert chunks.feed(b"0\r\n\r\n") == b"" and chunks.is_complete
+
+
+def test_what_is_no_chunk_is_refused() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        Chunks().feed(b"hello\r\n")

@@ -27,6 +27,8 @@ from tests.handlers.visiting import (
 )
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 ALLOWED, FOREIGN = "https://ops.example.org", "https://evil.example.com"
 WEB = "service:web"
 LONG_AGO = datetime.now(UTC) - timedelta(seconds=1)
@@ -294,6 +296,20 @@ async def test_a_number_of_lines_that_is_none_is_refused(visitor: Visitor) -> No
     for tail in ("0000000" + "9" * 5000, "x", "-1", "1000000", "%D9%A1"):
         answer = await visitor.ask("GET", f"/../services/web/logs?tail={tail}", basic("root"))
         assert (answer.status, answer.code) == (400, "invalid_input")
+
+
+async def test_an_admin_of_one_service_does_not_learn_of_others_by_giving_rights(
+    house: House, visitor: Visitor
+) -> None:
+    for scope in ("service:shop", GLOBAL):
+        await house.services.store.grant("bob", Action.VIEW_LOGS, scope, "o8")
+    await house.services.store.grant("ada", Action.ADMIN, WEB, "o8")
+    given = await visitor.ask("POST", "/users/bob/grants", basic("ada"), {"action": "deploy", "scope": WEB})
+    assert [(g["action"], g["scope"]) for g in given.body["grants"]] == [("deploy", WEB)]
+    taken = await visitor.ask("DELETE", f"/users/bob/grants?action=deploy&scope={WEB}", basic("ada"))
+    assert (taken.status, taken.body["grants"]) == (200, [])
+    given = await visitor.ask("POST", "/users/bob/grants", basic("root"), {"action": "deploy", "scope": WEB})
+    assert len(given.body["grants"]) == 3
 
 
 async def test_nobody_but_an_admin_sets_anothers_password(visitor: Visitor) -> None:

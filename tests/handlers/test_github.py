@@ -36,6 +36,10 @@ class Inbox:
         self.seen: dict[str, tuple[str, bytes, PackageEvent | None, str]] = {}
         self.is_full = False
         self.bug = ""
+        self.refused = 0
+
+    def refuse(self) -> None:
+        self.refused += 1
 
     async def receive(
         self, *, delivery: str, event: str, body: bytes, package: PackageEvent | None, ignored: str

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Iterable
 from datetime import UTC, datetime, timedelta
 
 from bot.engines import Replica
 from bot.errors import EngineUnavailable
+from bot.logs import Line
 from bot.models import Address, Slot
 
 START = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -72,7 +73,7 @@ class ScriptedEngine:
 
     async def log(
         self, replica: str, *, tail: int | None, since: datetime | None, follow: bool, timestamps: bool
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         self._check()
         container = self.containers[replica]
         place = len(container.lines)
@@ -104,3 +105,8 @@ class ScriptedEngine:
     def _wake(self, container: Container) -> None:
         container.news.set()
         container.news = asyncio.Event()
+
+
+async def flow(lines: Iterable[Line]) -> AsyncGenerator[Line, None]:
+    for line in lines:
+        yield line

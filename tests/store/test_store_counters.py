@@ -10,6 +10,7 @@ import pytest
 from sqlite_utils import Database
 
 from bot.chat import CardKind
+from bot.deployer import STEPS
 from bot.models import Delivery, Kind, State
 from bot.store import Store, deliveries
 from bot.store.counters import Serving
@@ -35,6 +36,11 @@ async def step(ledger: Ledger, deployment: int, seconds: float, state: State = S
         db.execute("UPDATE steps SET ended_at = ? WHERE ended_at IS NULL", [ended.isoformat(timespec="milliseconds")])
 
     await ledger.store.write(write)
+
+
+async def taken(store: Store) -> dict[str, int]:
+    """How often each step was taken that was."""
+    return {step: each.total for step, each in (await store.durations()).items() if each.total}
 
 
 async def endings(ledger: Ledger) -> dict[str, int]:
@@ -102,10 +108,10 @@ async def test_a_database_of_before_begins_at_nothing_and_counts_what_comes(data
     ledger = Ledger(store)
     await ledger.service()
     assert await store.counts("deployments") == {}
-    assert await store.durations() == {}
+    assert await taken(store) == {}
     await ledger.release("0001")
     assert await store.counts("deployments") == {"succeeded": 1}
-    assert set(await store.durations()) == {"resolving", "switching"}
+    assert await taken(store) == {"resolving": 1, "switching": 1}
     await store.close()
 
 
@@ -145,7 +151,14 @@ async def test_steps_are_counted_apart(ledger: Ledger) -> None:
     await step(ledger, id, 3, State.CHECKING)
     await step(ledger, id, 3, State.CHECKING)
     found = await ledger.store.durations()
-    assert {name: (each.total, each.seconds) for name, each in found.items()} == {"pulling": (1, 2), "checking": (2, 6)}
+    assert await taken(ledger.store) == {"pulling": 1, "checking": 2}
+    assert (found["pulling"].seconds, found["checking"].seconds) == (2, 6)
+
+
+async def test_a_step_that_was_never_taken_is_there_with_nothing(ledger: Ledger) -> None:
+    found = await ledger.store.durations()
+    assert tuple(found) == STEPS
+    assert set(found.values()) == {(tuple((limit, 0) for limit in LIMITS), 0, 0)}
 
 
 async def test_a_clock_that_was_set_back_takes_nothing_away(ledger: Ledger) -> None:
@@ -162,7 +175,7 @@ async def test_a_step_that_a_kill_cut_off_is_counted_when_it_is_taken_up_again(l
     await ledger.want()
     claimed = await ledger.claim()
     await ledger.store.enter(claimed.id, State.PULLING)
-    assert await ledger.store.durations() == {}
+    assert await taken(ledger.store) == {}
     await ledger.store.requeue(claimed.id)
     assert (await ledger.store.durations())["pulling"].total == 1
 

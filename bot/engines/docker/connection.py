@@ -22,13 +22,14 @@ import requests
 import urllib3.exceptions
 
 from bot.engines import Credentials
-from bot.engines.docker.lines import Lines
+from bot.engines.docker.lines import Chunks, Lines
 from bot.errors import EngineError, EngineUnavailable
 
 T = TypeVar("T")
 Client = docker.APIClient
 CONNECT_S = 5.0
 PIECE = 64 * 1024  # bytes read from a stream at once
+SMALL_PIECE = 16 * 1024  # a socket holds less than 300 of Docker's lines, so what is fuller is read on at once
 SHORT_THREADS, LONG_THREADS = 8, 48  # long: streams, and stops that wait for a program to end
 LOOK = "`systemctl status docker` shows how it is."
 log = logging.getLogger(__name__)
@@ -82,11 +83,14 @@ class Connection:
         credentials: Credentials | None = None,
         begin_s: float = 0,
         quiet_s: float | None = None,
+        gather_s: float = 0,
     ) -> AsyncIterator[Stream]:
         """An answer that goes on, closed at the end of the block.
 
         `begin_s` and `quiet_s`: longest wait for its beginning (default: `patience_s`) and for its next piece
-        (default: none). Raises `Refused`, `EngineUnavailable`.
+        (default: none). `gather_s`: pause after a small piece, so that more comes at once.
+
+        Raises `Refused`, `EngineUnavailable`.
         """
         limit_s = begin_s or self._patience_s
 
@@ -100,7 +104,7 @@ class Connection:
                 timeout=(CONNECT_S, limit_s),
             )
             _raise_for_status(response)
-            return Stream(response, self._long, doing, quiet_s)
+            return Stream(response, self._long, doing, quiet_s, gather_s)
 
         opened = await self._in_time(doing, self._long, lambda: self._ask(doing, begin), limit_s)
         self._streams.add(opened)
@@ -142,11 +146,12 @@ class Stream:
     """An answer of the daemon that goes on. Read by one task; closing it ends a waiting read at once."""
 
     def __init__(
-        self, response: requests.Response, pool: ThreadPoolExecutor, doing: str, quiet_s: float | None
+        self, response: requests.Response, pool: ThreadPoolExecutor, doing: str, quiet_s: float | None, gather_s: float
     ) -> None:
         self._response = response
-        self._pieces: Iterator[bytes] = response.raw.stream(PIECE, decode_content=True)
+        self._pieces: Iterator[bytes] = _bodies(response)
         self._pool = pool
+        self._gather_s = gather_s
         self._doing = doing
         self._reading = threading.Lock()
         self._is_closed = False
@@ -160,6 +165,8 @@ class Stream:
         loop = asyncio.get_running_loop()
         while piece := await loop.run_in_executor(self._pool, self._read):
             yield piece
+            if self._gather_s and len(piece) < SMALL_PIECE:
+                await asyncio.sleep(self._gather_s)
 
     async def objects(self) -> AsyncGenerator[dict[str, Any], None]:
         """The pieces as JSON objects, one per line. Raises `EngineUnavailable`, `EngineError`."""
@@ -193,6 +200,31 @@ class Stream:
                 if self._is_closed:  # our own doing, by `close`
                     return b""
                 raise
+
+
+def _bodies(response: requests.Response) -> Iterator[bytes]:
+    """Pieces of the body: all that has come each time, not chunk by chunk as urllib3 gives them.
+
+    A log that writes thousands of lines in a second would wake a thread for each.
+    """
+    raw: Any = response.raw
+    if not raw.chunked or response.headers.get("Content-Encoding"):
+        yield from raw.stream(PIECE, decode_content=True)
+        return
+    source, chunks = raw._fp.fp, Chunks()
+    while not chunks.is_complete:
+        came = source.read1(PIECE)
+        if not came:
+            raise ConnectionResetError("the answer broke off")
+        if body := _body(chunks, came):
+            yield body
+
+
+def _body(chunks: Chunks, came: bytes) -> bytes:
+    try:
+        return chunks.feed(came)
+    except ValueError:
+        raise ConnectionAbortedError("the answer is no HTTP") from None
 
 
 @contextmanager

@@ -53,6 +53,32 @@ class Frames:
         return frames
 
 
+class Chunks:
+    """The body of an answer that HTTP sends in chunks: Docker makes one of each line of a log.
+
+    https://www.rfc-editor.org/rfc/rfc9112#section-7.1
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.is_complete = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """What came of the body; raises `ValueError` for what is no chunk."""
+        data, start, parts = self._rest + piece, 0, []
+        while (head := data.find(b"\r\n", start)) >= 0:
+            size = int(data[start:head].partition(b";")[0], 16)
+            end = head + 2 + size
+            if size == 0:
+                self.is_complete = True
+            if size == 0 or len(data) < end + 2:
+                break
+            parts.append(data[head + 2 : end])
+            start = end + 2
+        self._rest = data[start:]
+        return b"".join(parts)
+
+
 class LogLines:
     """Lines of a container's log: stdout and stderr each whole, in the order in which they ended."""
 

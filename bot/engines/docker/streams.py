@@ -20,6 +20,7 @@ from bot.errors import EngineError
 
 WATCHED = ("start", "die", "oom", "destroy", "pause", "unpause", "health_status")
 QUIET_S = 300.0  # without an event for so long, connect anew: a dead TCP connection is silent, too
+GATHER_S = 0.02  # how much later a line is told that another one has just come before
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,9 @@ async def log(
         params["since"] = f"{since.timestamp():.9f}"
     path = f"/containers/{allow.replica_id(container_id)}/logs"
     async with (
-        docker.stream(f"read the log of {container_id:.12}", path, params=params) as stream,
+        docker.stream(
+            f"read the log of {container_id:.12}", path, params=params, gather_s=GATHER_S if follow else 0
+        ) as stream,
         aclosing(stream.pieces()) as pieces,
     ):
         async for piece in pieces:

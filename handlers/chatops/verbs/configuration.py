@@ -34,9 +34,9 @@ async def config_set(talk: Talk, *, svc: str, pairs: dict[str, str]) -> Reply:
 
     Example: `/o8 config web limits.memory=512m health.path=/ready domains=a.example.org,b.example.org`
     """
-    before = (await talk.services.store.service(svc)).configuration.model_dump(mode="json")
-    after = changed(before, pairs)
-    applied = await talk.commands.apply(read(after))
+    found = (await talk.services.store.service(svc)).configuration
+    before = found.model_dump(mode="json")
+    applied = await talk.commands.apply(read(changed(before, pairs)), expected=found)
     now = flat(applied.service.configuration.model_dump(mode="json"))
     old = flat(before)
     rows = [(key, _shown(old.get(key)), _shown(now[key])) for key in now if old.get(key) != now[key]]

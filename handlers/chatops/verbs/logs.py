@@ -10,6 +10,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from bot.errors import Conflict, InvalidInput
+from bot.logs import Batch, Line
 from bot.permissions import Action
 from handlers.chatops.registry import verb
 from handlers.chatops.reply import Button, Reply
@@ -44,11 +45,11 @@ async def logs(
             raise InvalidInput("--follow lasts 30 minutes at most.", f"`/o8 logs {svc} --follow 5m`.")
         if (await talk.services.store.service(svc)).live is None:
             raise Conflict(f"{svc} has never been deployed, so it has no log.", f"`o8 deploy {svc}` deploys it.")
-        source = talk.services.operations.logs(svc, tail=min(n, 20), since=begin, follow=True)
-        await talk.stage.follow(_filtered(source, is_wanted), f"Log of {svc}", follow.total_seconds())
+        batches = talk.services.logs.follow(svc, tail=min(n, 20), since=begin)
+        await talk.stage.follow(_texts(batches, is_wanted), f"Log of {svc}", follow.total_seconds())
         return Reply(f"The log of {svc} is followed in a thread for {follow.total_seconds() / 60:.0f} min.")
     tail = MOST_LINES if grep or errors else n
-    source = talk.services.operations.logs(svc, tail=tail, since=begin)
+    source = talk.services.logs.read(svc, tail=tail, since=begin)
     lines, missing = await _newest(source, is_wanted, n)
     if not lines:
         words = f"No line of the log of {svc} fits." if grep or errors or since else f"The log of {svc} is empty."
@@ -61,7 +62,7 @@ async def logs(
 
 
 async def _newest(
-    source: AsyncGenerator[str, None], is_wanted: Callable[[str], bool], most: int
+    source: AsyncGenerator[Line, None], is_wanted: Callable[[str], bool], most: int
 ) -> tuple[list[str], tuple[str, ...]]:
     """The last wanted lines, at most `most` of them and `MOST_BYTES` in all, and a sentence if some are missing."""
     lines: deque[str] = deque()
@@ -69,10 +70,10 @@ async def _newest(
     try:
         async with asyncio.timeout(PATIENCE_S), aclosing(source):
             async for line in source:
-                if not is_wanted(line):
+                if not is_wanted(line.text):
                     continue
-                lines.append(line)
-                size += len(line)
+                lines.append(line.shown)
+                size += len(line.shown)
                 while len(lines) > most or (size > MOST_BYTES and len(lines) > 1):
                     is_cut = is_cut or len(lines) <= most
                     size -= len(lines.popleft())
@@ -82,8 +83,10 @@ async def _newest(
     return list(lines), left_out if is_cut and len(lines) < most else ()
 
 
-async def _filtered(source: AsyncGenerator[str, None], is_wanted: Callable[[str], bool]) -> AsyncGenerator[str, None]:
-    async with aclosing(source):
-        async for line in source:
-            if is_wanted(line):
-                yield line
+async def _texts(batches: AsyncGenerator[Batch, None], is_wanted: Callable[[str], bool]) -> AsyncGenerator[str, None]:
+    """Lines that are wanted, and what o8 itself says about the log."""
+    async with aclosing(batches):
+        async for batch in batches:
+            for line in batch.lines:
+                if line.is_marker or is_wanted(line.text):
+                    yield line.shown
