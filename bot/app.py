@@ -17,7 +17,6 @@ from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
 from bot.deployer import Checkpoint, Deployer
-from bot.disks import Disks
 from bot.doctor import Doctor
 from bot.engines import Credentials, Engine
 from bot.engines.docker import DockerEngine

@@ -130,6 +130,7 @@ def _read(keys: str) -> list[bytes]:
         raise SettingsError(["O8_SECRET_KEY = (hidden): each key must be 64 hexadecimal digits"])
     return raw
 
+
 def _cipher(key: bytes) -> AESGCM:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 

@@ -30,9 +30,10 @@ async def secure_home() -> AsyncIterator[tuple[House, Authority, int]]:
 async def fetch(host: str, port: int, trust: str) -> tuple[int, str, str]:
     """Status, text and the certificate's serial of a fresh HTTPS request, checked as browsers do."""
     context = ssl.create_default_context(cadata=trust)
-    async with aiohttp.ClientSession() as session, session.get(
-        f"https://127.0.0.1:{port}/", headers={"Host": host}, ssl=context, server_hostname=host
-    ) as answer:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"https://127.0.0.1:{port}/", headers={"Host": host}, ssl=context, server_hostname=host) as answer,
+    ):
         serial = answer.connection.transport.get_extra_info("peercert")["serialNumber"] if answer.connection else ""
         return answer.status, await answer.text(), serial
 
