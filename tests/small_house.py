@@ -36,7 +36,7 @@ from bot.rotation import Rotation
 from bot.services import Services
 from bot.settings import Settings
 from bot.store import Store
-from bot.vault import Vault, key_in
+from bot.vault import KEY_FILE, Vault, keep, key_in
 from bot.worker import Worker
 from handlers import application
 from lab.waiting import until
@@ -129,6 +129,8 @@ async def open_house(folder: Path, **chosen: Any) -> AsyncIterator[House]:
 
 def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: Any,
           session: aiohttp.ClientSession) -> Services:  # fmt: skip
+    if not (settings.o8_data_dir / KEY_FILE).exists():
+        keep(settings.o8_data_dir, ["ab" * 32])  # the same for all, so that databases can be copied
     vault = Vault(settings.o8_secret_key.get_secret_value() or key_in(settings.o8_data_dir))
     authority = Authority(store, settings.auth_username)
     credentials = Credentials("ghcr.io", "", "")
