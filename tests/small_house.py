@@ -31,6 +31,7 @@ from bot.models import Deployment
 from bot.observer import Observer
 from bot.operations import Operations
 from bot.passwords import Passwords
+from bot.pruning import Pruner
 from bot.resolver import Resolver
 from bot.rotation import Rotation
 from bot.services import Services
@@ -134,7 +135,8 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
     vault = Vault(settings.o8_secret_key.get_secret_value() or key_in(settings.o8_data_dir))
     authority = Authority(store, settings.auth_username)
     credentials = Credentials("ghcr.io", "", "")
-    candidates = Candidates(store, engine, Prober(session), credentials, "")
+    pruner = Pruner(store, engine)
+    candidates = Candidates(engine, pruner, Prober(session), credentials, "")
     deployer = Deployer(
         store, Resolver(registry), candidates, traffic.Traffic(nginx, engine.addresses), lambda state, moment: None
     )
@@ -145,7 +147,7 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
         backups=Backups(store, settings), authority=authority, worker=worker, follower=follower,
         logins=Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value()),
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
-        logs=Logs(store, engine, vault), images=Images(store, registry, engine, credentials),
+        logs=Logs(store, engine, vault), images=Images(registry, pruner, credentials), pruner=pruner,
         observer=Observer(engine),
         inbox=Inbox(store, worker, follower), doctor=Doctor(settings, store, engine, nginx, registry),
     )  # fmt: skip

@@ -43,8 +43,8 @@ class Client:
     def get(self, *path: object, **query: object) -> Any:
         return self._runner.run(self._call("GET", path, query=query))
 
-    def post(self, *path: object, body: object = None) -> Any:
-        return self._runner.run(self._call("POST", path, body))
+    def post(self, *path: object, body: object = None, **query: object) -> Any:
+        return self._runner.run(self._call("POST", path, body, query))
 
     def put(self, *path: object, body: object) -> Any:
         return self._runner.run(self._call("PUT", path, body))

@@ -10,11 +10,12 @@ from handlers.commands.environment import EnvironmentCommands
 from handlers.commands.installing import InstallCommands
 from handlers.commands.logins import LoginCommands
 from handlers.commands.people import PeopleCommands
+from handlers.commands.pruning import PruneCommands
 from handlers.commands.safekeeping import SafekeepingCommands
 from handlers.commands.services import DEFAULT_LOCK, LONGEST_LOCK
 
 __all__ = ["DEFAULT_LOCK", "LONGEST_LOCK", "Commands"]
 
 
-class Commands(InstallCommands, EnvironmentCommands, PeopleCommands, LoginCommands, SafekeepingCommands):
+class Commands(InstallCommands, EnvironmentCommands, PeopleCommands, LoginCommands, PruneCommands, SafekeepingCommands):
     """The verbs for one actor. All raise `Forbidden` without the right, `NotFound` for what the actor may not see."""
