@@ -193,7 +193,9 @@ class App:
         await _until_it_works("nginx", self.nginx.start)
         await _until_it_works("Docker", self.engine.facts)
         await self.services.worker.start()
-        for work in (self._reconciler.run, self.services.follower.run, self.services.observer.run):
+        of = self.services
+        disks = Disks(of.store, self.engine, of.pruner, of.settings.o8_data_dir)
+        for work in (self._reconciler.run, of.follower.run, of.observer.run, disks.run):
             self._tasks.append(asyncio.create_task(_endlessly(work)))
 
 

@@ -15,8 +15,8 @@ from bot.errors import CandidateFailed, EngineError, EngineUnavailable, O8Error,
 from bot.health import Prober
 from bot.models import Deployment, Kind, Slot, other
 from bot.outage import has_taken_all, runs_beside, with_engine
+from bot.pruning import Pruner
 from bot.run import Run, wait_for
-from bot.store import Store
 
 PULL_LIMIT_S = 600.0
 PULL_TRIES = 3
@@ -32,10 +32,10 @@ _log = logging.getLogger(__name__)
 
 class Candidates:
     def __init__(
-        self, store: Store, engine: Engine, prober: Prober, credentials: Credentials, base_domain: str
+        self, engine: Engine, pruner: Pruner, prober: Prober, credentials: Credentials, base_domain: str
     ) -> None:
-        self._store = store
         self._engine = engine
+        self._pruner = pruner
         self._prober = prober
         self._credentials = credentials
         self._base_domain = base_domain
@@ -43,13 +43,11 @@ class Candidates:
     async def pull(self, run: Run) -> dict[str, Any]:
         """The image is here. Raises `PullFailed`, `DiskFull`, `RegistryError`s; `Ended` when cancelled."""
         image, digest = run.deployment.image, run.deployment.digest
-        if await self._engine.has_image(image, digest):
-            return {"is_cached": True}
         give_up = time.monotonic() + PULL_LIMIT_S
         for attempt in range(1, PULL_TRIES + 1):
             try:
-                await self._engine.pull(
-                    image, digest, self._credentials, run.progress,
+                is_new = await self._pruner.pull(
+                    image, digest, run.name, self._credentials, run.progress,
                     lambda: run.cancelled.is_set() or time.monotonic() > give_up,
                 )  # fmt: skip
                 break
@@ -60,8 +58,7 @@ class Candidates:
                 if not failure.is_transient or attempt == PULL_TRIES:
                     raise
         run.stop_if_cancelled()
-        await self._store.pulled(image, digest, run.name)
-        return {"bytes": run.bytes_done}
+        return {"bytes": run.bytes_done} if is_new else {"is_cached": True}
 
     async def start(self, run: Run) -> dict[str, Any]:
         """The candidate runs in the free slot; a rollback takes the kept replicas of its release if they are there."""
@@ -114,9 +111,7 @@ class Candidates:
         """The old release stops, and is kept for a quick rollback; images that no release needs go."""
         try:
             await self.take_down(run)
-            for image, digest in await self._store.spare_images(run.name):
-                await self._engine.remove_image(image, digest)
-                await self._store.forget_image(image, digest)
+            await self._pruner.prune(run.name)
         except O8Error as trouble:
             _log.warning("%s: retiring the old release is left to the next check: %s", run.name, trouble)
 

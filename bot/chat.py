@@ -40,6 +40,7 @@ class CardKind(StrEnum):
     STEPS = "steps"  # of an ended deployment, in the thread of its card
     REQUEST = "request"  # for access
     PACKAGE = "package"  # to install?
+    DISK = "disk"  # nearly full
 
 
 class Card(Model):
@@ -62,6 +63,18 @@ class Card(Model):
     failures: int = 0
     not_before: datetime | None = None
     changed_at: datetime
+
+
+class DiskAlarm(Model):
+    """The disk of `folder` was `level` per cent full or more from `began_at` to `ended_at`. `free`, `total`: bytes."""
+
+    id: int
+    folder: str
+    level: int
+    free: int
+    total: int
+    began_at: datetime
+    ended_at: datetime | None = None
 
 
 class Channel(Model):

@@ -145,6 +145,8 @@ class Doctor:
         return f"Restart o8, which starts it; {self._settings.o8_data_dir}/nginx/ has its error log."
 
     def _reload_it(self) -> str:
+        if self._nginx.mode == "system" and self._settings.nginx_socket:
+            return "sudo nginx -t && sudo systemctl reload nginx"
         if self._nginx.mode == "system":
             return f"{self._settings.nginx_test_command} && {self._settings.nginx_reload_command}"
         return "Restart o8, which loads it anew."

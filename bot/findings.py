@@ -17,7 +17,7 @@ from bot.routes import Route
 
 OLDEST_API = (1, 41)  # Docker 20.10; older ones are not tested
 GOOD_DRIVERS = ("overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs", "windowsfilter")
-LITTLE_ROOM, NO_ROOM = 0.20, 0.05  # parts of a disk that are free
+LITTLE_ROOM, NO_ROOM = 0.20, 0.05  # parts of a disk that are free: from there on it is told, nothing is pulled
 SLOW_CLOCK = timedelta(seconds=10)
 WRONG_CLOCK = timedelta(seconds=60)  # GitHub refuses an App's token that is older than that; Slack 5 minutes
 SHORTEST_SHUTDOWN_S = 60
@@ -75,7 +75,8 @@ def of_engine(facts: EngineFacts) -> Iterator[Finding]:
     elif facts.storage_driver:
         yield ok("Docker storage", f"The storage driver is {facts.storage_driver}.")
     yield of_room("Docker disk", facts.data_root, facts.storage_bytes_free, facts.storage_bytes_total,
-                  "Below 5 % o8 pulls nothing; `docker system df -v` shows what fills it.")  # fmt: skip
+                  "With 5 % or less o8 pulls nothing. `o8 prune` removes images that no release needs; "
+                  "`docker system df -v` shows what else fills it.")  # fmt: skip
 
 
 def of_strangers(foreign: tuple[str, ...], services: frozenset[str]) -> Finding:
@@ -95,9 +96,9 @@ def of_room(subject: str, folder: str, free: int, total: int, next_step: str) ->
     if not total:
         return warning(subject, f"Not checked: {folder} cannot be seen from here.", f"`df -h {folder}` where it is.")
     text = f"{free / 1e9:.1f} GB of {total / 1e9:.1f} GB ({free / total:.0%}) are free at {folder}."
-    if free < total * NO_ROOM:
+    if free <= total * NO_ROOM:
         return fault(subject, text, next_step)
-    return warning(subject, text, next_step) if free < total * LITTLE_ROOM else ok(subject, text)
+    return warning(subject, text, next_step) if free <= total * LITTLE_ROOM else ok(subject, text)
 
 
 def of_routes(subnet: IPv4Network, clashes: tuple[Route, ...]) -> Finding:

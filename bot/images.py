@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from bot.engines import Credentials, Engine, Progress
+from bot.engines import Credentials, Progress
 from bot.errors import InvalidInput
+from bot.pruning import Pruner
 from bot.registry import Registry
-from bot.store import Store
 
 _REFERENCE = re.compile(
     r"(?P<image>[^@]+?)(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -16,10 +16,9 @@ _NAME = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)
 
 
 class Images:
-    def __init__(self, store: Store, registry: Registry, engine: Engine, credentials: Credentials) -> None:
-        self._store = store
+    def __init__(self, registry: Registry, pruner: Pruner, credentials: Credentials) -> None:
         self._registry = registry
-        self._engine = engine
+        self._pruner = pruner
         self._credentials = credentials
 
     async def pull(self, reference: str, progress: Progress) -> str:
@@ -29,8 +28,7 @@ class Images:
         """
         image, tag, digest = split(reference)
         digest = digest or (await self._registry.resolve(image, tag)).digest
-        await self._engine.pull(image, digest, self._credentials, progress, lambda: False)
-        await self._store.pulled(image, digest, "")
+        await self._pruner.pull(image, digest, "", self._credentials, progress, lambda: False)
         return digest
 
     async def of_strangers(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ from bot.logins import Logins
 from bot.logs import Logs
 from bot.observer import Observer
 from bot.operations import Operations
+from bot.pruning import Pruner
 from bot.rotation import Rotation
 from bot.settings import Settings
 from bot.store import Store
@@ -35,6 +36,7 @@ class Services:
     operations: Operations
     logs: Logs
     images: Images
+    pruner: Pruner
     observer: Observer
     inbox: Inbox
     follower: Follower

@@ -98,6 +98,9 @@ class Settings(BaseModel):
     )
     nginx_test_command: str = Field("sudo -n nginx -t", description="system mode: tests the whole configuration")
     nginx_reload_command: str = Field("sudo -n systemctl reload nginx", description="system mode: reloads nginx")
+    nginx_socket: Path | None = Field(
+        None, description="system mode: socket where root tests and reloads nginx, instead of the two commands"
+    )
     tls_email: Annotated[str, matching(r"^([^@\s\"']+@[^@\s\"']+)?$", "an address, or nothing")] = Field(
         "", description='`tls = "auto"`: where the authority writes when a certificate is about to end'
     )

@@ -49,7 +49,7 @@ def _settings() -> Iterator[tuple[str, ...]]:
     yield from (("setting", "default", "what it is"), ("---", "---", "---"))
     for field, info in Settings.model_fields.items():
         name = field.upper()
-        default = "" if name in SECRETS else str(info.default)
+        default = "" if name in SECRETS or info.default is None else str(info.default)
         mark = " (secret)" if name in SECRETS else ""
         yield f"`{name}`{mark}", _COMPUTED.get(name) or _code(default), info.description or ""
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.configuration import Configuration
 from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Usage, Workload
-from bot.errors import EngineError, ImageNotFound, O8Error
+from bot.errors import DiskFull, EngineError, ImageNotFound, O8Error
 from bot.models import Address, Slot
 from bot.nginx import NginxFacts
 from bot.registry import Resolved
@@ -28,6 +28,11 @@ class FakeEngine:
         self.open_logs = 0
         self.used: dict[str, Usage] = {}  # by replica; one that runs and is not named has used nothing
         self.trouble: O8Error | None = None  # what every question about what runs is answered with
+        self.images: dict[tuple[str, str], int] = {}  # what is here, and its size
+        self.in_use: set[tuple[str, str]] = set()  # images of containers that are not ours
+        self.room_for: int | None = None  # so many images more can be pulled
+        self.disk = (10**12, 10**12)  # bytes free, and of all
+        self.data_root = "/"
         self.foreign: dict[str, str] = {}  # containers that are not ours, and their images
         self._listeners: list[asyncio.Queue[Change]] = []
 
@@ -41,8 +46,18 @@ class FakeEngine:
         while not is_cancelled() and not self.may_pull.is_set():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
+        if self.room_for is not None and self.room_for <= 0:
+            raise DiskFull("0 MB are free for Docker's images.", "Free some space.")
+        if self.room_for is not None:
+            self.room_for -= 1
+        if self.may_pull.is_set():
+            self.images[image, digest] = 40_000_000
+
     async def has_image(self, image: str, digest: str) -> bool:
-        return False
+        return (image, digest) in self.images
+
+    async def image_size(self, image: str, digest: str) -> int | None:
+        return self.images.get((image, digest))
 
     async def start(self, workload: Workload) -> None:
         self.replicas[workload.service, workload.slot] = [
@@ -126,13 +141,17 @@ class FakeEngine:
         for told in self._listeners:
             told.put_nowait(Change(service, what))
 
-    async def remove_image(self, image: str, digest: str) -> None:
-        pass
+    async def remove_image(self, image: str, digest: str) -> bool:
+        if (image, digest) in self.in_use:
+            return False
+        if self.images.pop((image, digest), None) and self.room_for is not None:
+            self.room_for += 1
+        return True
 
     async def facts(self) -> EngineFacts:
         return EngineFacts(
-            version="0", api_version="0", platform="linux/amd64", storage_bytes_free=10**12,
-            storage_bytes_total=10**12, is_live_restore=True, data_root="/",
+            version="0", api_version="0", platform="linux/amd64", storage_bytes_free=self.disk[0],
+            storage_bytes_total=self.disk[1], is_live_restore=True, data_root=self.data_root,
         )  # fmt: skip
 
     async def close(self) -> None:

@@ -32,12 +32,13 @@ from bot.models import Deployment
 from bot.observer import Observer
 from bot.operations import Operations
 from bot.passwords import Passwords
+from bot.pruning import Pruner
 from bot.resolver import Resolver
 from bot.rotation import Rotation
 from bot.services import Services
 from bot.settings import Settings
 from bot.store import Store
-from bot.vault import Vault, key_in
+from bot.vault import KEY_FILE, Vault, keep, key_in
 from bot.worker import Worker
 from handlers import application
 from lab.waiting import until
@@ -130,10 +131,13 @@ async def open_house(folder: Path, **chosen: Any) -> AsyncIterator[House]:
 
 def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: Any,
           session: aiohttp.ClientSession) -> Services:  # fmt: skip
+    if not (settings.o8_data_dir / KEY_FILE).exists():
+        keep(settings.o8_data_dir, ["ab" * 32])  # the same for all, so that databases can be copied
     vault = Vault(settings.o8_secret_key.get_secret_value() or key_in(settings.o8_data_dir))
     authority = Authority(store, settings.auth_username)
     credentials = Credentials("ghcr.io", "", "")
-    candidates = Candidates(store, engine, Prober(session), credentials, "")
+    pruner = Pruner(store, engine)
+    candidates = Candidates(engine, pruner, Prober(session), credentials, "")
     deployer = Deployer(
         store, Resolver(registry), candidates, traffic.Traffic(nginx, engine.addresses), lambda state, moment: None
     )
@@ -146,7 +150,7 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
         backups=Backups(store, settings), authority=authority, worker=worker, follower=follower,
         logins=Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value()),
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
-        logs=Logs(store, engine, vault), images=Images(store, registry, engine, credentials),
+        logs=Logs(store, engine, vault), images=Images(registry, pruner, credentials), pruner=pruner,
         observer=observer, inbox=inbox, doctor=doctor,
         figures=Figures(settings, store, observer, inbox, doctor, nginx),
     )  # fmt: skip

@@ -39,13 +39,21 @@ def members(file: Path) -> dict[str, bytes]:
         return {m.name: source.read() for m in tar if (source := tar.extractfile(m))}
 
 
+@pytest.fixture(autouse=True)
+def keys_of_their_own(tmp_path: Path) -> None:
+    """Houses of tests share one key elsewhere; here it matters whose it is."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir(mode=0o700)
+    keys.key_in(tmp_path / "one")
+
+
 async def filled(house: House) -> None:
     await house.services.worker.start()
     await house.add("web", limits={"cpus": 0.5}, domains=["web.test"])
     await house.add("shop")
     await house.deployed("web")
     await house.ask("PATCH", "/services/web/environment", {"set": {"TOKEN": CANARY}})
-    await house.services.store.set_hold("web", Hold(actor="cli:ann", reason="why not", since="2026-01-01T00:00:00Z"))  # type: ignore[arg-type]
+    await house.services.store.set_hold("web", Hold(actor="cli:ann", reason="why not", since="2026-01-01T00:00:00Z"))
 
 
 async def test_another_machine_serves_the_same_services_afterwards(tmp_path: Path) -> None:
@@ -370,6 +378,7 @@ async def test_a_kill_while_it_is_put_in_place_leaves_either_one_with_its_keys(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed at each rename: afterwards the folder holds a whole database, old or new, whose values can be opened."""
+    keys.key_in(tmp_path / "two")
     async with open_house(tmp_path / "two") as house:
         await filled(house)
     more_keys = [keys.key_in(tmp_path / "one")]
@@ -411,7 +420,6 @@ async def test_a_kill_while_it_is_put_in_place_leaves_either_one_with_its_keys(
 
 async def test_what_root_restores_belongs_to_the_owner_of_the_folder(made: Path, tmp_path: Path) -> None:
     folder = tmp_path / "two"
-    folder.mkdir(mode=0o700)
     owner = 12345 if os.geteuid() == 0 else os.geteuid()
     os.chown(folder, owner, -1)
     restore(made, folder, "cli:ann", accepted=["values"])

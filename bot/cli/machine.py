@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bot.cli.group import Exit, Group, Session, o8, pass_session
-from bot.cli.output import ago
+from bot.cli.output import ago, megabytes
 from bot.cli.parameters import Duration
 
 _MARKS = {"ok": "ok", "warning": "WARNING", "fault": "FAULT"}
@@ -79,6 +79,24 @@ def doctor(session: Session) -> None:
     session.output.show(found, in_words)
     if any(finding["state"] == "fault" for finding in found):
         raise click.exceptions.Exit(Exit.FAILED)
+
+
+@o8.command("prune")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@pass_session
+def prune(session: Session, dry_run: bool) -> None:
+    """Remove images that o8 pulled and that no release needs."""
+    found = session.api.post("prune", dry_run=dry_run)
+    number = len(found["images"])
+
+    def in_words() -> None:
+        rows = ([each["image"], each["digest"], megabytes(each["bytes"])] for each in found["images"])
+        session.output.table(("Image", "Digest", "Size"), rows, nothing="No image is spare.")
+        if number:
+            what = f"{number} image{'' if number == 1 else 's'} {'would be' if dry_run else 'were'} removed"
+            session.output.say(f"{what}, at most {megabytes(found['bytes'])}; layers that others use stay.")
+
+    session.output.show(found, in_words)
 
 
 @o8.group("audit", cls=Group)

@@ -109,6 +109,9 @@ class Engine(Protocol):
     async def has_image(self, image: str, digest: str) -> bool:
         """Whether `image@digest` can be started without the network."""
 
+    async def image_size(self, image: str, digest: str) -> int | None:
+        """Bytes of `image@digest` on the disk, layers that it shares with others included; None when it is not here."""
+
     async def start(self, workload: Workload) -> None:
         """Clears the slot, creates the replicas at `addresses` and starts them, with restarts off.
 
@@ -144,8 +147,8 @@ class Engine(Protocol):
     def changes(self) -> AsyncIterator[Change]:
         """Endless; survives restarts of the engine."""
 
-    async def remove_image(self, image: str, digest: str) -> None:
-        """Frees the disk of an image that no release needs. Nothing to do when it is gone or in use."""
+    async def remove_image(self, image: str, digest: str) -> bool:
+        """Frees the disk of an image that no release needs. False when it stays, because a container uses it."""
 
     async def facts(self) -> EngineFacts:
         """What the engine is and how much room it has."""

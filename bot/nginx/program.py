@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from bot.errors import NginxError
@@ -80,6 +81,27 @@ async def run(*command: str) -> Outcome:
     return Outcome(process.returncode or 0, output.decode(errors="replace"))
 
 
+async def ask(socket: Path, word: str) -> Outcome:
+    """What root's unit at `socket` did for `test`, `dump` or `reload`; raises `NginxError` when it gives no answer."""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            try:
+                writer.write(f"{word}\n".encode())
+                await writer.drain()
+                answer = await reader.read(-1)
+            finally:
+                writer.close()
+    except TimeoutError:
+        raise NginxError(f"{socket} did not answer `{word}` within {LIMIT_S:g} seconds.", _SOCKET) from None
+    except OSError as error:
+        raise NginxError(f"{socket} cannot be asked: {error.strerror or error}.", _SOCKET) from error
+    output, _, status = answer.decode(errors="replace").rpartition("status ")
+    if not status.strip().isdecimal():
+        raise NginxError(f"{socket} broke off while it did `{word}`.", _SOCKET)
+    return Outcome(int(status), output)
+
+
 def find(binary: str) -> str:
     """Path of the nginx program; raises `NginxError` when there is none."""
     found = shutil.which(binary, path=f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_FOLDERS}")
@@ -107,4 +129,5 @@ def _environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C"}  # its sentences are read here
 
 
+_SOCKET = "`systemctl status orchestr8-nginx.socket` and `journalctl -u 'orchestr8-nginx@*'` say more."
 _INSTALL = "Install nginx (`apt-get install nginx-light`), or set NGINX_BINARY."

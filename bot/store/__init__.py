@@ -5,6 +5,7 @@ To add one: a method marked `@question` or `@change` in the module of its subjec
 
 from __future__ import annotations
 
+from bot.store.alarms import Alarms
 from bot.store.answers import Answers
 from bot.store.asks import Asks
 from bot.store.audit import Audit
@@ -32,6 +33,6 @@ __all__ = ["AlreadyRunning", "Store"]
 
 class Store(
     Services, History, Deployments, Releases, Deliveries, Packages, NewestTags, Audit, Health, People, Requests,
-    Logins, Answers, Asks, Cards, Catalogue, Told, Counters, Meta, Copies,
+    Logins, Alarms, Answers, Asks, Cards, Catalogue, Told, Counters, Meta, Copies,
 ):  # fmt: skip
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

@@ -151,6 +151,13 @@ def m0006_catalogue(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m0007_disks(db: Database) -> None:
+    db.execute("""CREATE TABLE disk_alarms (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, folder TEXT NOT NULL, level INTEGER NOT NULL, free INTEGER NOT NULL,
+        total INTEGER NOT NULL, began_at TEXT NOT NULL, ended_at TEXT)""")
+
+
 _POSTED_ANEW = """UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
     WHERE kind = 'deployment' AND ts <> '' AND subject"""
 # The cards of a service that may have a button: what serves, the newest, and the newest that was no mere wish or was

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+import orjson
 from sqlite_utils import Database
 
 from bot.models import Deployment, Kind, Service, State
@@ -21,30 +24,52 @@ class Releases(Connection):
         return failed_attempts(db, service)
 
     @change
-    def pulled(self, db: Database, image: str, digest: str, service: str) -> None:
-        """Remembers that o8 itself fetched an image: only such ones are ever removed."""
-        db.execute("INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?)", [image, digest, service, now()])
+    def pulled(self, db: Database, image: str, digest: str, service: str, *, is_new: bool = True) -> None:
+        """Remembers that o8 itself fetches an image, for a service or (empty) by hand: only such ones are ever removed.
+
+        `is_new` False: it is here already, and stays other people's unless o8 fetched it before.
+        """
+        known = rows(db, "SELECT 1 FROM images WHERE image = ? AND digest = ?", [image, digest])
+        if is_new or known:
+            statement = """INSERT INTO images (image, digest, service, pulled_at) VALUES (?, ?, ?, ?)
+                ON CONFLICT (image, digest, service) DO UPDATE SET pulled_at = excluded.pulled_at"""
+            db.execute(statement, [image, digest, service, now()])
 
     @question
-    def spare_images(self, db: Database, name: str) -> tuple[tuple[str, str], ...]:
-        """Images that o8 pulled for a service and that nothing needs: no kept release (of any service), no open
-        deployment, no live one, and not the one before it, whose replicas are kept in the other slot.
+    def spare_images(self, db: Database, name: str | None, by_hand: timedelta) -> tuple[tuple[str, str], ...]:
+        """Images that o8 pulled (for service `name`; None: for all, and by hand) and that nothing needs.
+
+        Needed are: the kept releases of every service, open deployments and their targets, what serves, and what served
+        before it, whose replicas are kept in the other slot; what was pulled by hand until it is older than `by_hand`.
         """
-        users = "SELECT DISTINCT service FROM deployments WHERE image IN (SELECT image FROM images WHERE service = ?)"
-        services = select_services(db, f"SELECT * FROM services WHERE name IN ({users})", [name])  # noqa: S608
-        kept = {r.digest for service in services for r in releases(db, service)[: service.configuration.keep_releases]}
-        live = "SELECT live FROM services"
-        in_use = (
-            f"SELECT digest FROM deployments WHERE state NOT IN ({ENDED}) OR id IN ({live})"  # noqa: S608
-            f" OR id IN (SELECT previous FROM deployments WHERE id IN ({live}))"
-        )
-        kept |= {row["digest"] for row in rows(db, in_use)}
-        found = rows(db, "SELECT image, digest FROM images WHERE service = ?", [name])
-        return tuple((row["image"], row["digest"]) for row in found if row["digest"] not in kept)
+        query = "SELECT DISTINCT image, digest FROM images WHERE ? IS NULL OR service = ?"
+        return _spare(db, [(row["image"], row["digest"]) for row in rows(db, query, [name, name])], by_hand)
+
+    @question
+    def is_spare(self, db: Database, image: str, digest: str, by_hand: timedelta) -> bool:
+        """Whether nothing needs this one (any more)."""
+        return bool(_spare(db, [(image, digest)], by_hand))
 
     @change
     def forget_image(self, db: Database, image: str, digest: str) -> None:
         db.execute("DELETE FROM images WHERE image = ? AND digest = ?", [image, digest])
+
+
+def _spare(db: Database, images: list[tuple[str, str]], by_hand: timedelta) -> tuple[tuple[str, str], ...]:
+    live, opened = "SELECT live FROM services", f"state NOT IN ({ENDED})"
+    needed = f"""SELECT digest FROM deployments WHERE {opened} OR id IN ({live})
+            OR id IN (SELECT target FROM deployments WHERE {opened})
+            OR id IN (SELECT previous FROM deployments WHERE id IN ({live}))
+        UNION SELECT digest FROM images WHERE service = '' AND pulled_at > ?"""  # noqa: S608
+    since = (datetime.now(UTC) - by_hand).isoformat(timespec="milliseconds")
+    kept = {row["digest"] for row in rows(db, needed, [since])}
+    images = [(image, digest) for image, digest in images if digest not in kept]
+    digests = [digest for _, digest in images]
+    query = """SELECT * FROM services WHERE name IN (
+        SELECT service FROM deployments WHERE digest IN (SELECT value FROM json_each(?)))"""
+    for service in select_services(db, query, [orjson.dumps(digests).decode()]):
+        kept |= {release.digest for release in releases(db, service)[: service.configuration.keep_releases]}
+    return tuple((image, digest) for image, digest in images if digest not in kept)
 
 
 def releases(db: Database, service: Service) -> tuple[Deployment, ...]:

@@ -9,6 +9,7 @@ from pydantic import Field
 from bot.findings import Finding
 from bot.models import AuditEntry, Delivery, Model
 from bot.permissions import Action
+from bot.pruning import Pruned
 from bot.store.history import Overview
 from handlers.access import ACCOUNT, globally
 from handlers.api import representations as shown
@@ -30,6 +31,12 @@ class Entries(Values):
     limit: Limit = 20
     before: int = Field(0, ge=0, le=LARGEST_ID)
     subject: Annotated[Text, Field(max_length=255)] = ""
+
+
+class Prune(Values):
+    """`dry_run`: only say what would be removed."""
+
+    dry_run: bool = False
 
 
 class Verification(Model):
@@ -72,6 +79,11 @@ async def doctor(call: Call[None, Nothing]) -> list[Finding]:
     return list(await call.services.doctor.check())
 
 
+async def prune(call: Call[None, Prune]) -> Pruned:
+    """Removes the images that o8 pulled and that no release needs."""
+    return await call.commands.prune(is_dry_run=call.query.dry_run)
+
+
 async def audit(call: Call[None, Entries]) -> Page:
     """Who did what, newest first."""
     query = call.query
@@ -104,6 +116,7 @@ ROUTES = (
     Route("GET", "/deliveries/{delivery}", delivery, globally(Action.VIEW_STATUS), Delivery),
     Route("POST", "/deliveries/{delivery}/run", run_again, globally(Action.DEPLOY), list[Outcome]),
     Route("GET", "/doctor", doctor, globally(Action.ADMIN), list[Finding]),
+    Route("POST", "/prune", prune, globally(Action.ADMIN), Pruned, query=Prune),
     Route("GET", "/audit", audit, globally(Action.ADMIN), list[AuditEntry], query=Entries),
     Route("GET", "/audit/verification", audit_verification, globally(Action.ADMIN), Verification),
 )

@@ -9,11 +9,12 @@ from __future__ import annotations
 from handlers.commands.importing import ImportCommands
 from handlers.commands.installing import InstallCommands
 from handlers.commands.logins import LoginCommands
+from handlers.commands.pruning import PruneCommands
 from handlers.commands.safekeeping import SafekeepingCommands
 from handlers.commands.services import DEFAULT_LOCK, LONGEST_LOCK
 
 __all__ = ["DEFAULT_LOCK", "LONGEST_LOCK", "Commands"]
 
 
-class Commands(InstallCommands, ImportCommands, LoginCommands, SafekeepingCommands):
+class Commands(InstallCommands, ImportCommands, LoginCommands, PruneCommands, SafekeepingCommands):
     """The verbs for one actor. All raise `Forbidden` without the right, `NotFound` for what the actor may not see."""

@@ -150,7 +150,7 @@ class EngineContract:
         await engine.stop(service_name, "a", 1)
         await engine.resume(service_name, "a")
         await engine.settle(service_name, "a", "always")
-        await engine.remove_image(image.image, ABSENT)
+        assert await engine.remove_image(image.image, ABSENT)
         assert await engine.observe(service_name) == ()
 
     async def test_two_clears_at_once_both_succeed(self, engine: Engine, image: Image, service_name: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from bot.errors import Conflict, NotFound
 from bot.models import Kind, State
 from tests.store.ledger import IMAGE, Ledger, digest
+
+WEEK = timedelta(days=7)
 
 
 async def test_steps_are_written_with_their_times_and_findings(ledger: Ledger) -> None:
@@ -122,16 +126,16 @@ async def test_only_images_that_no_release_needs_are_spare(ledger: Ledger) -> No
     for number in (1, 2, 3):
         await ledger.store.pulled(IMAGE, digest(number), "web")
         await ledger.release(f"000{number}", number)
-    assert await ledger.store.spare_images("web") == ((IMAGE, digest(1)),)
+    assert await ledger.store.spare_images("web", WEEK) == ((IMAGE, digest(1)),)
     await ledger.store.forget_image(IMAGE, digest(1))
-    assert await ledger.store.spare_images("web") == ()
+    assert await ledger.store.spare_images("web", WEEK) == ()
 
 
 async def test_images_that_o8_did_not_pull_are_never_spare(ledger: Ledger) -> None:
     await ledger.service(keep_releases=1)
     for number in (1, 2, 3):
         await ledger.release(f"000{number}", number)
-    assert await ledger.store.spare_images("web") == ()
+    assert await ledger.store.spare_images("web", WEEK) == ()
 
 
 async def test_the_image_of_an_open_or_live_deployment_is_kept(ledger: Ledger) -> None:
@@ -140,7 +144,7 @@ async def test_the_image_of_an_open_or_live_deployment_is_kept(ledger: Ledger) -
         await ledger.store.pulled(IMAGE, digest(number), "web")
         await ledger.release(f"000{number}", number)
     await ledger.want(tag="0001", digest=digest(1))
-    assert await ledger.store.spare_images("web") == ()
+    assert await ledger.store.spare_images("web", WEEK) == ()
 
 
 async def test_an_image_that_another_service_may_return_to_is_kept(ledger: Ledger) -> None:
@@ -151,9 +155,9 @@ async def test_an_image_that_another_service_may_return_to_is_kept(ledger: Ledge
         await ledger.store.pulled(IMAGE, digest(number), "web")
         await ledger.release(f"000{number}", number, "web")
         await ledger.release(f"000{number}", number, "worker")
-    assert await ledger.store.spare_images("web") == ()
+    assert await ledger.store.spare_images("web", WEEK) == ()
     await ledger.store.forget_service("worker")
-    assert await ledger.store.spare_images("web") == ((IMAGE, digest(1)),)
+    assert await ledger.store.spare_images("web", WEEK) == ((IMAGE, digest(1)),)
 
 
 async def test_the_environment_grows_by_revisions_and_refuses_a_lost_update(ledger: Ledger) -> None:

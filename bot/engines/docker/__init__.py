@@ -75,16 +75,20 @@ class DockerEngine:
             raise PullFailed(f"Docker reported success, but {allow.reference(image, digest)} is not there.")
 
     async def has_image(self, image: str, digest: str) -> bool:
+        return await self.image_size(image, digest) is not None
+
+    async def image_size(self, image: str, digest: str) -> int | None:
         name = allow.reference(image, digest)
         found = await self._containers.unless_gone(
             f"look at {name}",
             lambda client: client.inspect_image(name),  # type: ignore[no-untyped-call]
         )
-        return found is not None
+        return int(found["Size"]) if found is not None else None
 
-    async def remove_image(self, image: str, digest: str) -> None:
+    async def remove_image(self, image: str, digest: str) -> bool:
         name = allow.reference(image, digest)
         await self._containers.unless_gone(f"remove {name}", lambda client: client.remove_image(name), also=IN_USE)
+        return not await self.has_image(image, digest)
 
     async def start(self, workload: Workload) -> None:
         await self.clear(workload.service, workload.slot)

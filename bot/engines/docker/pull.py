@@ -70,7 +70,7 @@ _CUT = ("eof", "connection reset", "broken pipe", "context deadline exceeded")
 
 
 class Room(NamedTuple):
-    """Below either of these a pull is not begun."""
+    """With no more than either of these free, a pull is not begun."""
 
     share: float = 0.05  # of the whole file system
     size: int = 500 * MB  # bytes
@@ -135,9 +135,9 @@ def check_room(data_root: Path, room: Room) -> None:
         return
     disk = shutil.disk_usage(data_root)
     needed = max(room.size, int(disk.total * room.share))
-    if disk.free < needed:
+    if disk.free <= needed:
         raise DiskFull(
-            f"{disk.free // MB} MB are free for Docker's images; o8 pulls nothing below {needed // MB} MB.",
+            f"{disk.free // MB} MB are free for Docker's images; o8 pulls nothing with {needed // MB} MB or less.",
             "Free some space: `docker system df` shows what takes it.",
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bot.accounts import AccessRequest
-from bot.chat import Card, CardKind, Package, lasting
+from bot.chat import Card, CardKind, DiskAlarm, Package, lasting
 from bot.errors import NotFound
 from bot.models import AFTER_SWITCH, Deployment, Kind, Service, State
 from bot.notifiers.slack.blocks import Choice, Message, Style, actions, buttons, context, message, section
@@ -36,6 +36,7 @@ class Facts(NamedTuple):
     is_newest: bool
 
 
+FULL = 95  # per cent of a disk
 TROUBLE = frozenset({State.FAILED, State.ROLLED_BACK, State.NEEDS_ATTENTION})
 _SAID: dict[State, tuple[str, str]] = {
     State.WAITING: (":raised_hand:", "waits for approval"),
@@ -75,6 +76,8 @@ async def render(card: Card, store: Store, *, is_short: bool = False) -> Rendere
         return _request(await store.access_request(int(card.subject)))
     if card.kind is CardKind.PACKAGE:
         return _package(await store.package(card.subject))
+    if card.kind is CardKind.DISK:
+        return _disk(await store.alarm(int(card.subject)))
     facts = await _facts(store, int(card.subject))
     is_trouble = facts.deployment.state in TROUBLE
     if card.kind is CardKind.STEPS:
@@ -227,6 +230,20 @@ def _package(package: Package) -> Rendered:
         Choice("Not this one", f"dismiss {package.image}"),
     ]
     return Rendered(message(text, [section(text), *actions(buttons(choices))]))
+
+
+def _disk(alarm: DiskAlarm) -> Rendered:
+    where = f"The disk of {named(alarm.folder, 200)}"
+    room = f"{alarm.free / 1e9:.1f} GB of {alarm.total / 1e9:.1f} GB are free"
+    if alarm.ended_at:
+        text = f":white_check_mark: {where} has room again: {room}. It was short for "
+        text += f"{lasting(alarm.began_at, alarm.ended_at)}."
+        return Rendered(message(text, [section(text)]))
+    is_full = alarm.level >= FULL
+    means = "o8 deploys nothing that has to be pulled." if is_full else f"At {FULL} % o8 pulls nothing any more."
+    text = f"{':rotating_light:' if is_full else ':warning:'} *{where} is {alarm.level} % full*: {room}. {means}"
+    step = "`o8 prune --dry-run` on the server shows which images nothing needs; `docker system df` shows the rest."
+    return Rendered(message(text, [section(text), context(step)]), is_trouble=is_full)
 
 
 async def _facts(store: Store, id: int) -> Facts:
