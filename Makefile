@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-logs torture torture-tags contract explore rounds docs lock clean
+.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-logs bench-listing torture torture-tags contract explore rounds docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
@@ -39,7 +39,7 @@ format: setup  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-switch bench-deploy bench-idle bench-ack bench-cards bench-logs  ## all benchmarks; they write docs/results/
+bench: bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs  ## all benchmarks; they write docs/results/
 
 bench-switch: setup  ## how many requests a deployment loses, with the naive order as control
 	$(BIN)/python -m lab.bench_switch
@@ -55,6 +55,9 @@ bench-ack: setup  ## how soon Slack hears that a command was understood, in peac
 
 bench-cards: setup  ## how soon Slack shows what is true when many services deploy at once, and within its limits
 	$(BIN)/python -m lab.bench_cards
+
+bench-listing: setup  ## how soon lists answer with 200 services, and that they ask Docker nothing
+	$(BIN)/python -m lab.bench_listing
 
 bench-logs: setup  ## what it costs that 200 people follow a log of 5,000 lines in a second
 	$(BIN)/python -m lab.bench_logs

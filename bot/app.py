@@ -16,6 +16,7 @@ from aiohttp import web
 from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
+from bot.disks import Disks
 from bot.deployer import Checkpoint, Deployer
 from bot.doctor import Doctor
 from bot.engines import Credentials, Engine
@@ -195,7 +196,7 @@ class App:
         await self.services.worker.start()
         of = self.services
         disks = Disks(of.store, self.engine, of.pruner, of.settings.o8_data_dir)
-        for work in (self._reconciler.run, of.follower.run, of.observer.run, disks.run):
+        for work in (self._reconciler.run, of.follower.run, of.observer.run, disks.run, self._certificates.run):
             self._tasks.append(asyncio.create_task(_endlessly(work)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
 from aiohttp import WSMsgType, web
@@ -15,7 +15,6 @@ from handlers.streams import HEARTBEAT_S, Events, Stream, is_there, patience, st
 
 Batches = AsyncGenerator[Batch, None]
 GOODBYE_S = 2.0  # for a reader to close its side, too
-LOOK_AGAIN_S = 5.0  # how long somebody reads on who may not any more
 
 
 def searched(batches: Batches, text: str) -> Batches:
@@ -30,18 +29,6 @@ def searched(batches: Batches, text: str) -> Batches:
                 yield batch.with_text(wanted)
 
     return filtered()
-
-
-async def while_allowed(batches: Batches, check: Callable[[], Awaitable[object]]) -> Batches:
-    """Ends with what `check` raises once the reader has lost the right to read."""
-    loop = asyncio.get_running_loop()
-    checked = loop.time()
-    async with aclosing(batches):
-        async for batch in batches:
-            if loop.time() - checked > LOOK_AGAIN_S:
-                await check()
-                checked = loop.time()
-            yield batch
 
 
 async def as_lines(request: web.Request, batches: Batches, *, has_times: bool) -> web.StreamResponse:

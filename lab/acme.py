@@ -56,11 +56,12 @@ def authority(http_port: int) -> Iterator[Authority]:
         (place / "config.json").write_text(json.dumps({"pebble": {
             "listenAddress": f"127.0.0.1:{directory}", "managementListenAddress": f"127.0.0.1:{management}",
             "certificate": str(place / "cert.pem"), "privateKey": str(place / "key.pem"),
-            "httpPort": http_port, "tlsPort": free_port(), "ocspResponderURL": "", "externalAccountBindingRequired": False,
+            "httpPort": http_port, "tlsPort": free_port(), "ocspResponderURL": "",
+            "externalAccountBindingRequired": False,
         }}))  # fmt: skip
         programs = [
-            [_find("pebble-challtestsrv"), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{names}",
-             "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", ""],
+            [_find("pebble-challtestsrv"), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "",
+             "-dns01", f"127.0.0.1:{names}", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", ""],
             [_find("pebble"), "-config", str(place / "config.json"), "-dnsserver", f"127.0.0.1:{names}"],
         ]  # fmt: skip
         environ = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}

@@ -332,11 +332,8 @@ async def test_the_registrys_own_wish_is_heeded_up_to_the_longest_delay(
     ("header", "least", "most"),
     [
         ("7", 7, 7),
-        (
-            format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True),
-            1800,
-            3601,
-        )(format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, 0),  # much later than this line,
+        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 1800, 3601),  # it may be read much later
+        (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, 0),
         *((header, 0, 0) for header in ("", "-5", "nan", "inf", "1e999", "soon")),
     ],
     ids=["seconds", "in an hour", "an hour ago", "empty", "negative", "nan", "inf", "huge", "word"],

@@ -19,14 +19,14 @@ from bot.errors import Conflict
 from bot.logs.beginning import Wish
 from bot.logs.board import TooSlow
 from bot.logs.feed import Feed
-from bot.logs.flows import merged
+from bot.logs.flows import merged, while_allowed
 from bot.logs.lines import Batch, Cursor, Line, as_json, as_text, as_text_with_times
 from bot.logs.source import Source
 from bot.models import Deployment
 from bot.store import Store
 from bot.vault import Vault
 
-__all__ = ["Batch", "Cursor", "Line", "Logs", "TooSlow", "as_json", "as_text", "as_text_with_times"]
+__all__ = ["Batch", "Cursor", "Line", "Logs", "TooSlow", "as_json", "as_text", "as_text_with_times", "while_allowed"]
 OLDER_AT_ONCE = 3  # readers for whom Docker reads older lines: it reads 32 logs at the same time
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from heapq import heapify, heappop, heapreplace
 
-from bot.logs.lines import PIECE_BYTES, Line
+from bot.logs.lines import PIECE_BYTES, Batch, Line
+
+LOOK_AGAIN_S = 5.0  # how long somebody reads on who may not any more
 
 
 async def merged(parts: Sequence[AsyncGenerator[Line, None]]) -> AsyncGenerator[Line, None]:
@@ -41,3 +44,17 @@ async def gathered(lines: AsyncGenerator[Line, None]) -> AsyncGenerator[tuple[Li
                 held, size = [], 0
     if held:
         yield tuple(held)
+
+
+async def while_allowed(
+    batches: AsyncGenerator[Batch, None], check: Callable[[], Awaitable[object]]
+) -> AsyncGenerator[Batch, None]:
+    """Ends with what `check` raises once the reader has lost the right to read."""
+    loop = asyncio.get_running_loop()
+    checked = loop.time()
+    async with aclosing(batches):
+        async for batch in batches:
+            if loop.time() - checked > LOOK_AGAIN_S:
+                await check()
+                checked = loop.time()
+            yield batch

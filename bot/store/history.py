@@ -44,13 +44,15 @@ class History(Connection):
 
     @question
     def overview(self, db: Database) -> tuple[Overview, ...]:
-        """Every service by name, with what serves and what was asked for last."""
-        live = select_deployments(db, "SELECT * FROM deployments WHERE id IN (SELECT live FROM services)")
-        last = select_deployments(
-            db, """SELECT * FROM deployments WHERE id IN (
-                SELECT (SELECT max(id) FROM deployments WHERE service = name) FROM services)""",
-        )  # fmt: skip
-        by_id, by_name = {each.id: each for each in live}, {each.service: each for each in last}
+        """Every service by name, with what serves and what was asked for last; both without their steps.
+
+        Lists are asked for every few seconds, and reading steps takes most of the time.
+        """
+        found = rows(db, """SELECT * FROM deployments WHERE id IN (SELECT live FROM services UNION ALL
+            SELECT (SELECT max(id) FROM deployments WHERE service = name) FROM services) ORDER BY id""")  # fmt: skip
+        deployments = [_deployment(row, ()) for row in found]
+        by_id = {each.id: each for each in deployments}
+        by_name = {each.service: each for each in deployments}  # the last one stays
         return tuple(
             Overview(service, by_id.get(service.live or 0), by_name.get(service.name))
             for service in select_services(db, "SELECT * FROM services ORDER BY name")
@@ -100,9 +102,8 @@ def select_deployments(db: Database, query: str, parameters: Any = ()) -> tuple[
     query = f"SELECT * FROM steps WHERE deployment IN ({marks}) ORDER BY id"  # noqa: S608
     for row in rows(db, query, [deployment["id"] for deployment in found]):
         steps[row["deployment"]].append(Step.model_validate(row | {"detail": orjson.loads(row["detail"])}))
-    return tuple(
-        Deployment.model_validate(
-            row | {"configuration": configuration_of(row["configuration"]), "steps": tuple(steps[row["id"]])}
-        )
-        for row in found
-    )
+    return tuple(_deployment(row, tuple(steps[row["id"]])) for row in found)
+
+
+def _deployment(row: dict[str, Any], steps: tuple[Step, ...]) -> Deployment:
+    return Deployment.model_validate(row | {"configuration": configuration_of(row["configuration"]), "steps": steps})

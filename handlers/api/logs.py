@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from bot.errors import O8Error
-from bot.logs import Cursor, Line, as_text, as_text_with_times
+from bot.logs import Cursor, Line, as_text, as_text_with_times, while_allowed
 from bot.permissions import Action
 from handlers import live_logs
 from handlers.access import on_service
@@ -89,7 +89,7 @@ def followed(call: Call[None, Any], part: Part, after: Cursor | None = None) -> 
         await call.services.authority.require(call.person.actor, Action.VIEW_LOGS, call.name)
 
     batches = call.services.logs.follow(call.name, tail=part.tail, since=part.since, after=after)
-    return live_logs.while_allowed(live_logs.searched(batches, part.search), check)
+    return while_allowed(live_logs.searched(batches, part.search), check)
 
 
 async def _send(request: web.Request, source: AsyncGenerator[Line, None], part: Lines) -> web.StreamResponse:

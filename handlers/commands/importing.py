@@ -50,7 +50,7 @@ class ImportCommands(ServiceCommands, EnvironmentCommands, PeopleCommands):
                 if shown.name in await self._store.service_names():  # a moment ago there was none
                     raise Conflict(f"Somebody else has added {shown.name} meanwhile.", "Import again.")
                 await self.apply(shown.configuration)
-            if shown.variables:
+            if wanted.environment.strip():  # comments alone are kept, too
                 await self.write_environment(shown.name, wanted.environment)
         except O8Error as trouble:
             return shown.model_copy(update={"outcome": Outcome.REFUSED, "error": str(trouble)})

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from bot.errors import InvalidInput, O8Error
+from bot.logs import while_allowed
 from bot.permissions import Action
 from handlers import live_logs
 from handlers.access import globally, named
@@ -67,11 +68,15 @@ async def pull(asked: Asked) -> web.StreamResponse:
 async def _batches(asked: Asked) -> live_logs.Batches:
     services = asked.services
     service = await _service(asked)
-    await services.authority.require(asked.person.actor, Action.VIEW_LOGS, service)
+
+    async def check() -> None:
+        await services.authority.require(asked.person.actor, Action.VIEW_LOGS, service)
+
+    await check()
     tail, since = asked.request.query.get("tail", str(_FIRST_LINES)), asked.request.query.get("since", "")
     if not (tail.isascii() and tail.isdecimal() and len(tail) < 7 and int(tail) <= _MOST_LINES):
         raise InvalidInput(f"tail = {tail!r:.20} is no number of lines.", f"0 to {_MOST_LINES}.")
-    return services.logs.follow(service, tail=int(tail), since=_time(since) if since else None)
+    return while_allowed(services.logs.follow(service, tail=int(tail), since=_time(since) if since else None), check)
 
 
 async def _service(asked: Asked) -> str:

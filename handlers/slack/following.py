@@ -8,9 +8,10 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from bot.errors import O8Error
 from bot.notifiers.slack.blocks import Message, message, section
 from bot.notifiers.slack.client import Posted, SlackClient, SlackError
-from bot.notifiers.slack.text import code, in_code
+from bot.notifiers.slack.text import code, escaped, in_code
 
 EVERY_S = 3.0  # Slack takes 50 edits a minute, of all cards and logs together
 LINES, LONGEST_LINE, FULL = 60, 500, 2500  # lines kept between two edits; characters of a line and of a message
@@ -40,7 +41,10 @@ class Following:
                     taken = "\n".join(fresh)
                     fresh.clear()
                     await self._add(taken)
-            await self._post(message(END, [section(END)]))
+            if fresh:
+                await self._add("\n".join(fresh))
+            words = _last_words(reading)
+            await self._post(message(words, [section(words)]))
         except SlackError as trouble:
             _log.warning("A log is not followed any more: %s", trouble)
         finally:
@@ -59,6 +63,12 @@ class Following:
 
     async def _post(self, found: Message) -> Posted:
         return await self._client.post(self._head.channel, found, thread=self._head.ts)
+
+
+def _last_words(reading: asyncio.Task[None]) -> str:
+    """Why it ends, if not by the clock."""
+    trouble = reading.exception() if reading.done() and not reading.cancelled() else None
+    return f"{END} {escaped(str(trouble))}" if isinstance(trouble, O8Error) else END
 
 
 def _more(text: str) -> Message:

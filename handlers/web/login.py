@@ -13,6 +13,7 @@ from handlers import auth
 from handlers.access import ACCOUNT
 from handlers.errors import Refusal, status_of
 from handlers.web.routing import LOGIN, SAFE, Desk, Route, Visit, own, page
+from handlers.web.sent import fields
 
 _DAYS = {"": None, "7": 7, "30": 30, "90": 90, "365": 365}
 
@@ -24,9 +25,11 @@ async def show_login(desk: Desk, request: web.Request) -> web.StreamResponse:
 
 async def log_in(desk: Desk, request: web.Request) -> web.StreamResponse:
     """Public. A session that the browser brought is over: nobody can have set it for somebody else."""
-    sent = await request.post()
-    name, password = str(sent.get("username", "")), str(sent.get("password", ""))
-    next_page = own(str(sent.get("next", "")))
+    try:
+        values = await fields(request)
+    except InvalidInput as error:
+        return _login(desk, request, next_page=own(""), error=error)
+    name, password, next_page = values.get("username", ""), values.get("password", ""), own(values.get("next", ""))
     origin = request.headers.get("Origin", "")
     try:
         if origin and origin.partition("://")[2] != request.host:  # nobody is logged in as somebody else from outside
@@ -64,28 +67,29 @@ async def account(visit: Visit, secret: str = "") -> web.Response:
 
 
 async def change_password(visit: Visit) -> web.Response:
-    sent, username = await visit.form(), visit.person.username
-    if sent.get("password") != sent.get("again"):
+    values, username = await visit.form(), visit.person.username
+    if values.get("password") != values.get("again"):
         raise InvalidInput("The two new passwords are not the same.", "Type them again.")
     address = auth.address(visit.request)
-    await visit.services.logins.check(username, sent.get("current", ""), address)
-    await visit.commands.set_password(username, sent.get("password", ""))
+    await visit.services.logins.check(username, values.get("current", ""), address)
+    await visit.commands.set_password(username, values.get("password", ""))
     return visit.go(LOGIN)
 
 
 async def add_token(visit: Visit) -> web.Response:
-    sent = await visit.form()
-    days = _DAYS.get(sent.get("days", ""))
+    values = await visit.form()
+    days = _DAYS.get(values.get("days", ""))
     until = datetime.now(UTC) + timedelta(days=days) if days else None
-    rights = [_right(line) for line in sent.get("rights", "").splitlines() if line.strip()] or None
+    rights = [_right(line) for line in values.get("rights", "").splitlines() if line.strip()] or None
     username = visit.person.username
-    _, secret = await visit.commands.add_token(username, sent.get("name", ""), rights, until)
+    _, secret = await visit.commands.add_token(username, values.get("name", ""), rights, until)
     return await account(visit, secret)
 
 
 async def remove_token(visit: Visit) -> web.Response:
-    sent = await visit.form()
-    token = await visit.commands.remove_token(int(sent["id"]) if sent.get("id", "").isdecimal() else 0)
+    values = await visit.form()
+    id = values.get("id", "")
+    token = await visit.commands.remove_token(int(id) if id.isdecimal() and len(id) < 19 else 0)
     return visit.go("/ui/account", f"The token {token.name} is worth nothing any more.")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.logs import flows
+from bot.permissions import Action
 from handlers.chatops.verbs import logs as subject
+from lab.waiting import until
 from tests.chatops.talking import ADA, CAROL, ROOT, Talks, labels
 
 pytestmark = pytest.mark.slow
@@ -113,6 +117,19 @@ async def test_a_log_is_followed_in_a_thread_and_filtered(served: Talks) -> None
     assert served.stage.followed == ["GET /b 503", "error: c"]
     assert served.house.engine.open_logs == 0, "closed with the thread"
     assert (await served.say(ADA, "logs web --follow 31m")).text.startswith("--follow lasts 30 minutes at most.")
+
+
+async def test_who_loses_the_right_follows_no_more(served: Talks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows, "LOOK_AGAIN_S", 0.0)
+    served.stage.most = 1000
+    saying = asyncio.create_task(served.say(ADA, "logs web --follow 5m"))
+
+    async def is_followed() -> bool:
+        return bool(served.stage.followed)
+
+    await until(is_followed)
+    await served.house.services.store.revoke("ada", Action.VIEW_LOGS, "service:web")
+    assert (await asyncio.wait_for(saying, 10)).text.startswith("You need `view_logs` in `service:web`")
 
 
 async def test_what_was_never_deployed_has_no_log_to_show_or_to_follow(talks: Talks) -> None:

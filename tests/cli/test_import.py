@@ -91,6 +91,13 @@ async def test_with_apply_services_and_people_are_there_and_nothing_runs(house: 
     assert await house.services.store.deployments("", 10, 0) == () and not house.engine.replicas
 
 
+async def test_an_environment_of_comments_alone_is_kept_too(house: House, o8: Run, tmp_path: Path) -> None:
+    original.service(tmp_path / "dckr", environment="# nothing yet\n")
+    for outcome in ("1 added", "1 as it is"):
+        assert f"Done: {outcome}." in (await o8("import", str(tmp_path / "dckr"), "--apply")).output
+        assert await house.services.operations.environment("web") == "# nothing yet\n"
+
+
 @pytest.mark.slow
 async def test_people_log_in_with_the_password_they_had(house: House, o8: Run, folder: Path) -> None:
     door = await house.open_to_all()

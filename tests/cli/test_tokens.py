@@ -93,6 +93,11 @@ async def test_a_password_from_stdin_lets_in(house: House, o8: Run, door: str) -
     assert "yes" in listed["bob"] and "yes" not in listed["ada"]
 
 
+async def test_the_admin_of_the_settings_gets_a_password_in_the_same_way(house: House, o8: Run, door: str) -> None:
+    assert (await o8("user", "password", "admin", input=PASSWORD)).exit_code == 0
+    assert await status(door, "/audit", login=("admin", PASSWORD)) == 200
+
+
 @pytest.mark.parametrize("word", ["short", "", "x" * 1025])
 async def test_a_bad_password_is_refused_and_not_repeated(house: House, o8: Run, door: str, word: str) -> None:
     result = await o8("user", "password", "ada", input=word)

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 
 from bot import logs
-from bot.logs import board, feed
+from bot.logs import board, feed, flows
 from bot.permissions import Action
-from handlers import application, live_logs, streams
+from handlers import application, streams
 from lab.waiting import until
 from tests.handlers.following import KINDS, StuckReader, following, path
 from tests.handlers.visiting import add_user, basic
@@ -232,7 +232,7 @@ async def test_after_the_end_nobody_begins_to_read(house: House) -> None:
 
 @each_way
 async def test_who_loses_the_right_reads_no_more(house: House, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_logs, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(flows, "LOOK_AGAIN_S", 0.05)
     await add_user(house, "ada", (Action.VIEW_LOGS, "service:web"))
     base = await house.open_to_all()
     async with (

@@ -30,6 +30,7 @@ LET_IN = 299
 # What everybody may call. A new one is written down here by somebody who means it.
 FOR_EVERYBODY = {
     "GET /healthz", "GET /readyz", "GET /api/v1/openapi.json", "POST /webhooks/github",
+    "GET /", "GET /ui", "GET /ui/login", "POST /ui/login", "GET /ui/static/{file}",
 }  # fmt: skip
 GRANTS: list[tuple[Action, str] | None] = [
     None, *((action, scope) for action in Action for scope in ("service:web", "service:shop", GLOBAL)
@@ -125,6 +126,11 @@ async def askers(house: House) -> dict[str, list[Asker]]:
     return found
 
 
+def is_page(route: web.AbstractRoute) -> bool:
+    """Of the dashboard: who is not logged in is sent to the login."""
+    return getattr(route.handler, "style", "") == "page"
+
+
 def expected(declared: Access, person: Person, service: str = "web") -> int:
     """What the right that a route declares means for `person`."""
     if declared.subject == "account":
@@ -155,15 +161,46 @@ async def test_every_route_lets_in_exactly_who_may(place: Place, way: str) -> No
         if declared == access.EVERYBODY or declared.subject == "named":
             continue
         for asker in place.askers[way]:
-            wanted = 401 if way == "none" else expected(declared, asker.person)
+            wanted = expected(declared, asker.person) if way != "none" else 303 if is_page(route) else 401
             visitor = place.rehearsed if wanted == LET_IN else place.real
             headers = asker.reads if route.method == "GET" else asker.writes
             answer = await visitor.ask(route.method, f"/..{path_of(route, place)}", headers)
             tried += 1
-            if answer.status != wanted:
+            is_login = answer.headers.get("Location", "/ui/login").startswith("/ui/login")
+            if answer.status != wanted or (wanted == 303 and not is_login):
                 wrong.append(f"{name} by {asker.person}: {answer.status}, not {wanted}")
     assert wrong == []
     assert tried > (len(GRANTS) if way != "none" else 1) * 40
+
+
+async def test_every_form_of_a_page_asks_for_the_proof_that_it_is_o8s_own(place: Place) -> None:
+    """Its handler has to look; for all other writes the guard does (tests/handlers/test_auth.py)."""
+    reads, _ = await session(place.house, "root")
+    tried = 0
+    for name, route in routes(application.public(place.house.services)).items():
+        if is_page(route) and route.method != "GET" and access_of(route.handler) != access.EVERYBODY:
+            for csrf in ("", "x"):
+                answer = await place.real.ask(route.method, f"/..{path_of(route, place)}", reads, data={"csrf": csrf})
+                assert answer.status == 403 and b"did not come from o8" in answer.body, name
+                tried += 1
+    assert tried > 40
+
+
+async def test_no_header_and_no_form_breaks_a_page(place: Place) -> None:
+    reads, writes = await session(place.house, "root")
+    for headers in ({"Referer": "http://["}, {"Content-Type": "multipart/form-data"}, {"Origin": "http://["},
+                    {"Content-Type": "multipart/form-data; boundary=x"}, {"Content-Type": "x/y; charset=nonsense"},
+                    {"Content-Type": "application/x-www-form-urlencoded; charset=nonsense"}):  # fmt: skip
+        for path in ("/ui/login", "/ui/services/web/lock", "/ui/account/tokens/remove"):
+            for data in (
+                b"",
+                b"--x\r\n\r\n",
+                b"a=%ff&id=" + b"9" * 5000,
+                f"csrf={writes['X-CSRF-Token']}&id=".encode(),
+            ):
+                data += b"9" * 30 if data.endswith(b"id=") else b""
+                answer = await place.real.ask("POST", f"/..{path}", reads | headers, data=data)
+                assert answer.status < 500, (headers, path, data[:40], answer)
 
 
 async def test_what_is_hidden_is_refused_as_what_is_not_there(place: Place) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.chat import Place
+from bot.errors import NotFound
 from bot.models import Kind, State, Wanted
 from bot.notifiers.slack.client import Posted
 from handlers.chatops.reply import Reply
@@ -221,3 +222,16 @@ async def test_a_followed_log_grows_in_a_thread_and_ends(office: Office, monkeyp
     assert "line 2" in text
     assert "<!channel>" not in str([m.blocks for m in channel.messages])
     assert "not followed any more" in text
+
+
+async def test_why_a_followed_log_ends_is_told_with_its_last_lines(office: Office) -> None:
+    channel = office.slack.direct(office.ada)
+
+    async def lines() -> Any:
+        yield "the last line"
+        raise NotFound("There is no service web.")
+
+    client = office.app._chat._client  # type: ignore[union-attr]
+    await Following(client, Posted(channel.id, "1.1")).show(lines(), 60)
+    text = "\n".join(screen.as_text(m) for m in channel.messages)
+    assert "the last line" in text and "not followed any more. There is no service web." in text

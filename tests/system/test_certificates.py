@@ -1,4 +1,4 @@
-"""`tls = "auto"`: from nothing to HTTPS, and a renewal, with a real certbot and a real certificate authority (pebble)."""
+"""`tls = "auto"`: from nothing to HTTPS, and a renewal, with a real certbot and a real authority (pebble)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from bot.errors import Conflict, InvalidInput
-from bot.logs import Batch, Line
+from bot.logs import Batch, Line, while_allowed
 from bot.permissions import Action
 from handlers.chatops.registry import verb
 from handlers.chatops.reply import Button, Reply
@@ -45,7 +45,11 @@ async def logs(
             raise InvalidInput("--follow lasts 30 minutes at most.", f"`/o8 logs {svc} --follow 5m`.")
         if (await talk.services.store.service(svc)).live is None:
             raise Conflict(f"{svc} has never been deployed, so it has no log.", f"`o8 deploy {svc}` deploys it.")
-        batches = talk.services.logs.follow(svc, tail=min(n, 20), since=begin)
+
+        async def check() -> None:
+            await talk.services.authority.require(talk.person.actor, Action.VIEW_LOGS, svc)
+
+        batches = while_allowed(talk.services.logs.follow(svc, tail=min(n, 20), since=begin), check)
         await talk.stage.follow(_texts(batches, is_wanted), f"Log of {svc}", follow.total_seconds())
         return Reply(f"The log of {svc} is followed in a thread for {follow.total_seconds() / 60:.0f} min.")
     tail = MOST_LINES if grep or errors else n
