@@ -16,8 +16,9 @@ from aiohttp import web
 from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
-from bot.disks import Disks
+from bot.certificates import Certificates
 from bot.deployer import Checkpoint, Deployer
+from bot.disks import Disks
 from bot.doctor import Doctor
 from bot.engines import Credentials, Engine
 from bot.engines.docker import DockerEngine
@@ -65,6 +66,7 @@ class App:
         self.engine = engine
         self.nginx = nginx
         self._reconciler = reconciler
+        self._certificates = Certificates(services.settings, services.store, nginx, reconciler.notice)
         self._session = session
         self._slack = slack
         self._chat: Chat | None = None

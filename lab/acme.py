@@ -61,7 +61,7 @@ def authority(http_port: int) -> Iterator[Authority]:
         }}))  # fmt: skip
         programs = [
             [_find("pebble-challtestsrv"), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "",
-             "-dns01", f"127.0.0.1:{names}", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", ""],
+             "-dns01", f"127.0.0.1:{names}", "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", ""],
             [_find("pebble"), "-config", str(place / "config.json"), "-dnsserver", f"127.0.0.1:{names}"],
         ]  # fmt: skip
         environ = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
