@@ -31,12 +31,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield house
 
 
-@pytest.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
-    async with visiting(house) as visitor:
-        yield visitor
-
-
 def granted(headers: CIMultiDictProxy[str]) -> tuple[str | None, str | None]:
     return headers.get("Access-Control-Allow-Origin"), headers.get("Access-Control-Allow-Credentials")
 

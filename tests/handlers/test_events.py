@@ -16,7 +16,7 @@ from bot.models import Kind, State, Wanted
 from bot.permissions import GLOBAL, Action, Grant
 from handlers import streams
 from handlers.api import events
-from tests.handlers.visiting import API, PASSWORD, Visitor, add_user, basic, bearer, session, visiting
+from tests.handlers.visiting import API, PASSWORD, Visitor, add_user, basic, bearer, session
 from tests.small_house import House, open_house
 from tests.store.ledger import Ledger
 
@@ -93,12 +93,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await add_user(house, "root", (Action.ADMIN, GLOBAL))
         await add_user(house, "ada", (Action.VIEW_STATUS, WEB))
         yield house
-
-
-@pytest.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
-    async with visiting(house) as visitor:
-        yield visitor
 
 
 @asynccontextmanager
