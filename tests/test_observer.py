@@ -245,6 +245,27 @@ async def test_an_engine_that_does_not_answer_leaves_a_gap_and_is_not_asked_for_
     assert all(len(watching.samples(f"s{number}")) == 1 for number in range(50))
 
 
+async def test_many_are_asked_for_at_once_as_docker_takes_a_second_for_each(
+    engine: FakeEngine, watching: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        await start(engine, f"s{number}", replicas=8)
+    await watching.look()
+    asked, tick = 0, asyncio.Event()
+
+    async def waits(replica: str) -> Usage | None:
+        nonlocal asked
+        asked += 1
+        if asked == observer.AT_ONCE:
+            tick.set()
+        await tick.wait()
+        return None
+
+    monkeypatch.setattr(engine, "usage", waits)
+    await asyncio.wait_for(watching.measure(), 10)
+    assert asked == 80
+
+
 async def test_one_container_that_docker_cannot_measure_does_not_hide_the_others(
     engine: FakeEngine, watching: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
