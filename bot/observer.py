@@ -38,6 +38,7 @@ class Observer:
         self._changed: set[str] = set()  # names of services; "" is all of them
         self._news = asyncio.Event()
         self._has_looked = asyncio.Event()
+        self._is_blind = False
 
     @property
     def has_looked(self) -> bool:
@@ -96,12 +97,21 @@ class Observer:
                     tasks.create_task(self._look_at_use(replica.id, seen, gate))
         except* EngineUnavailable as trouble:
             _log.info("What services use is not known at the moment: %s", trouble.exceptions[0])
+        else:
+            self._tell_if_blind(is_blind=bool(running) and not seen)
         for name, group in running.items():
             if sample := _sample({id: seen[id] for r in group if (id := r.id) in seen}, self._before):
                 self._samples[name].append(sample)
         self._before = seen
         for name in set(self._samples) - set(self._replicas):
             del self._samples[name]
+
+    def _tell_if_blind(self, *, is_blind: bool) -> None:
+        """Once, when it begins: who has no figures would wait for an alert in vain."""
+        if is_blind and not self._is_blind:
+            _log.warning("Docker has no figures of what containers use. `docker stats` shows whether it can: "
+                         "all control groups of /proc/self/cgroup must be mounted")  # fmt: skip
+        self._is_blind = is_blind
 
     async def _look_at_use(self, replica: str, seen: dict[str, tuple[float, Usage]], gate: asyncio.Semaphore) -> None:
         """Adds to `seen` what the engine can tell. Raises `EngineUnavailable`: then it tells of no other either."""

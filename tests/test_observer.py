@@ -285,6 +285,28 @@ async def test_one_container_that_docker_cannot_measure_does_not_hide_the_others
     assert watching.now("good") and watching.now("bad") is None
 
 
+async def test_a_docker_without_figures_is_told_once(
+    engine: FakeEngine, watching: Observer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def nothing(replica: str) -> Usage | None:
+        return None
+
+    await watching.measure()  # nothing runs, so there is nothing to tell
+    await start(engine)
+    await watching.look()
+    usage = engine.usage
+    monkeypatch.setattr(engine, "usage", nothing)
+    for _ in range(3):
+        await watching.measure()
+    assert caplog.text.count("Docker has no figures") == 1
+    monkeypatch.setattr(engine, "usage", usage)
+    await watching.measure()
+    monkeypatch.setattr(engine, "usage", nothing)
+    await watching.measure()
+    assert caplog.text.count("Docker has no figures") == 2
+    assert watching.now("web") is None
+
+
 async def test_memory_is_bounded_however_long_it_runs_and_services_come_and_go(
     engine: FakeEngine, watching: Observer
 ) -> None:
