@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -12,15 +13,16 @@ from bot.errors import EngineError, EngineUnavailable, NotFound, O8Error, StoreU
 from bot.logs.beginning import Beginning, Held, Wish
 from bot.logs.board import Board, TooSlow
 from bot.logs.flows import gathered
-from bot.logs.lines import Batch
-from bot.logs.order import After, since
+from bot.logs.lines import Batch, Line
+from bot.logs.order import After, Once, since
 from bot.logs.source import Source, short
 from bot.models import Deployment
 
 FIRST_LINES = 1000  # of each replica, so that who asks for the last ones finds them here
 MOST_LINES = 100_000  # of a replica that has just come
 FIRST_S = 5.0  # a reader waits so long for the last lines
-LOOK_S = 1.0  # between two looks at which replicas there are
+LOOK_S = 1.0  # between two looks at which replicas there are; sooner when something was written down
+PAUSE_S = 0.2  # but no sooner than this
 LINGER_S = 10.0  # a feed outlives its last reader: a page that is loaded again finds it
 OLDER_S = 120.0  # who takes longer for older lines is too slow: Docker reads meanwhile
 
@@ -58,6 +60,7 @@ class Feed:
         self._copies: dict[str, _Copy] = {}  # by how places name replicas
         self._whole: set[str] = set()  # replicas that were read from their first line on
         self._unread: set[str] = set()  # of those there were at first
+        self._once: defaultdict[str, Once] = defaultdict(Once)
         self._live: Deployment | None = None
         self._is_away = False  # Docker or the database does not answer
         self._left_at = 0.0
@@ -144,6 +147,7 @@ class Feed:
         while self._board.readers or loop.time() - self._left_at < LINGER_S:
             seen = await self._source.committed()
             await self._look()
+            await asyncio.sleep(PAUSE_S)  # however much is written to the database
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._source.committed(seen), LOOK_S)
 
@@ -179,6 +183,7 @@ class Feed:
         for name in [name for name, copy in self._copies.items() if name not in names and not copy.is_at_work]:
             del self._copies[name]
             self._whole.discard(name)
+            self._once.pop(name, None)
             self._board.known.pop(name, None)
         slot = self._live.slot if self._live else None
         return [replica for replica in found if replica.slot == slot or short(replica) in self._copies]
@@ -200,8 +205,7 @@ class Feed:
         self._unread.add(name)
         async with aclosing(self._source.lines(replica, tail=FIRST_LINES)) as lines:
             async for line in lines:
-                for one in after.takes(line):
-                    self._board.add(one)
+                self._add(name, after.takes(line))
                 count += 1
         self._unread.discard(name)
         if count < FIRST_LINES:
@@ -223,10 +227,8 @@ class Feed:
         try:
             async with aclosing(self._source.lines(replica, tail=tail, since=begin, follow=True)) as lines:
                 async for line in lines:
-                    for one in after.takes(line):
-                        self._board.add(one)
-            for one in after.end():
-                self._board.add(one)
+                    self._add(name, after.takes(line))
+            self._add(name, after.end())
             copy.has_all, copy.complaint = True, ""
         except (EngineUnavailable, StoreUnavailable, NotFound):  # it is looked at again
             pass
@@ -234,3 +236,9 @@ class Feed:
             if copy.complaint != trouble.message:
                 copy.complaint = trouble.message
                 self._board.mark(f"The log of {replica.name} cannot be read: {trouble}")
+
+    def _add(self, name: str, lines: Sequence[Line]) -> None:
+        once = self._once[name]
+        for line in lines:
+            if once.is_new(line.place):
+                self._board.add(line)

@@ -29,8 +29,12 @@ each_way = pytest.mark.parametrize("kind", KINDS)
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     """`web` 0001 is live and has said two lines. Nobody waits long for anything."""
     for module, name, seconds in (
-        (feed, "LOOK_S", 0.05), (feed, "LINGER_S", 0.1), (board, "GATHER_S", 0.005), (board, "SILENCE_S", 0.05)
-    ):  # fmt: skip
+        (feed, "LOOK_S", 0.05),
+        (feed, "PAUSE_S", 0.0),
+        (feed, "LINGER_S", 0.1),
+        (board, "GATHER_S", 0.005),
+        (board, "SILENCE_S", 0.05),
+    ):
         monkeypatch.setattr(module, name, seconds)
     async with open_house(tmp_path) as house:
         await house.services.worker.start()
