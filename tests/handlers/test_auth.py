@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -230,7 +231,10 @@ async def test_a_right_that_is_taken_is_gone_with_the_next_request(house: House,
 
 @pytest.mark.parametrize("body", [
     b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"reason": "\\ud800"}', b"[" * 100_000, b'{"reason": NaN}',
-    b"reason=why", b'{"reason": "why"', b"\0",
+    b"reason=why", b'{"reason": "why"', b"\0", b'{"reason": "why", "seconds": "60"}',
+    b'{"reason": "why", "seconds": true}', b'{"reason": "why", "seconds": ' + b"9" * 5000 + b"}",
+    b'{"reason": "why", "seconds": 60.0}', b'{"reason": 1}',
+    b'{"reason": "why", "seconds": 1e999}', b'{"reason": "why", "seconds": ' + b"9" * 5000 + b".0}",
 ])  # fmt: skip
 async def test_a_malformed_body_is_a_400_after_the_login_and_a_401_before_it(visitor: Visitor, body: bytes) -> None:
     url = "/services/web/lock"
@@ -268,3 +272,39 @@ def test_a_forwarded_address_is_believed_from_this_machine_only(peer: str, said:
 def test_a_forwarded_scheme_is_believed_from_this_machine_only(peer: str, is_secure: bool) -> None:
     request = make_mocked_request("GET", "/").clone(remote=peer, headers={"X-Forwarded-Proto": "https"})
     assert auth.is_secure(request) is is_secure
+
+
+# -- whatever a header holds
+
+
+FRAGMENTS = [
+    "Basic ", "Bearer ", "o8_", "YWRh", "Og==", "=", ":", ";", ",", '"', "'", " ", "\t", "%00", "%ff", "\\", "[", "]",
+    "::1", "127.0.0.1", "http://", "https://", "//", "null", "*", "é", "\xff", "\x80", "9" * 40, "-1", "1e9", "0x", "٣",
+    "x" * 500, "o8_session=", "__Host-o8_session=", "W/", "bytes=0-", "gzip", "chunked", "websocket", "Upgrade",
+    "boundary=",
+]  # fmt: skip
+HEADERS = (
+    "Authorization", "Cookie", "Origin", "Referer", "X-Forwarded-For", "X-Forwarded-Proto", "X-CSRF-Token",
+    "Last-Event-ID", "Idempotency-Key", "Content-Type", "Accept", "Upgrade", "If-None-Match", "Range", "User-Agent",
+    "Access-Control-Request-Method",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_no_header_makes_a_fault(house: House, visitor: Visitor, seed: int) -> None:
+    """Bytes as a hostile program sends them; made-up values on top of good logins, so that they come far."""
+    chance = random.Random(seed)
+    good = [basic("root"), (await session(house, "root"))[1], bearer(await token(house, "root")), {}]
+    calls = (
+        ("GET", "/me"), ("PUT", "/services/web/hold"), ("GET", "/services/gone/logs/events"), ("OPTIONS", "/me"),
+        ("POST", "/../webhooks/github"), ("GET", "/../services"), ("POST", "/../ui/login"), ("GET", "/../ui/"),
+        ("POST", "/../ui/services/web/lock"), ("POST", "/users"), ("GET", "/deployments/1/events"),
+    )  # fmt: skip
+    for _ in range(60):
+        headers = dict(chance.choice(good))
+        for name in chance.sample(HEADERS, chance.randint(1, 4)):
+            value = "".join(chance.choices(FRAGMENTS, k=chance.randint(0, 4)))
+            headers[name] = value.encode().decode("latin-1").strip()
+        method, path = chance.choice(calls)
+        answer = await visitor.ask(method, path, headers, data=chance.choice([None, b"{}", b"a=b", b"\xff{"]))
+        assert answer.status < 500 or (path, answer.status) == ("/../webhooks/github", 503), (method, path, headers)
