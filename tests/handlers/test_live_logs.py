@@ -274,6 +274,22 @@ async def test_what_cannot_be_followed_is_a_problem_with_its_status(
         assert (answer.status, (await answer.json(content_type=None))["status"]) == (status, status)
 
 
+@pytest.mark.parametrize("path", ["/services/web/logs", "/services/web/logs?follow=1", "/services/web/logs/events",
+                                  "/events", "/deployments/1/events"])  # fmt: skip
+async def test_a_question_about_the_head_has_no_body_that_the_next_answer_begins_with(
+    house: House, path: str
+) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(house.services.settings.socket))
+    writer.write(f"HEAD /api/v1{path} HTTP/1.1\r\nHost: o8\r\n\r\n".encode())
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert head.startswith(b"HTTP/1.1 200")
+    writer.write(b"GET /api/v1/services/web HTTP/1.1\r\nHost: o8\r\nConnection: close\r\n\r\n")
+    rest = await asyncio.wait_for(reader.read(), 10)
+    assert rest.startswith(b"HTTP/1.1 200") or not rest, "the next answer, or the end of the connection"
+    writer.close()
+    await nobody_reads(house)
+
+
 async def test_a_place_that_is_none_is_refused(house: House) -> None:
     status, problem = await house.ask("GET", "/services/web/logs/events?after=yesterday")
     assert (status, problem["code"]) == (400, "invalid_input")
