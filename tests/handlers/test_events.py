@@ -285,6 +285,23 @@ async def test_a_login_that_is_over_ends_its_streams(
     assert await visitor.status(basic("root")) == 200
 
 
+@pytest.mark.parametrize("path", ["/api/v1/services/web/logs/ws", "/services/web/logs/ws"])
+async def test_a_login_that_is_over_ends_its_sockets(
+    house: House, visitor: Visitor, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_AGAIN_S", 0.05)
+    await house.services.store.grant("ada", Action.VIEW_LOGS, WEB, "o8")
+    await house.services.worker.start()
+    await house.deployed("web")
+    reads, _ = await session(house, "ada")
+    async with visitor.client.ws_connect(visitor.url + path, headers=reads) as socket, asyncio.timeout(20):
+        assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
+        await house.services.store.close_sessions("ada")
+        async for _ in socket:
+            pass
+    assert await visitor.status(reads) == 401
+
+
 async def test_a_login_that_lasts_keeps_its_streams(
     house: House, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -283,6 +283,23 @@ async def test_an_allowed_page_may_write_with_a_password_and_not_with_a_cookie(h
     assert (await visitor.ask("PUT", "/services/web/hold", writes | page, hold)).code == "foreign_origin"
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_foreign_page_does_not_even_ask(house: House, visitor: Visitor, site: str) -> None:
+    """An image or a link on it is enough for a GET; those of the services that o8 runs may be of the same site."""
+    page = {"Sec-Fetch-Site": site}
+    for way in (basic("root"), (await session(house, "root"))[0]):
+        for path in ("/services", "/services/web/environment?values=1", "/../images/pull?image=x", "/../services"):
+            answer = await visitor.ask("GET", path, way | page)
+            assert (answer.status, answer.code) == (403, "foreign_origin"), path
+    assert await visitor.status(basic("root") | page | {"Origin": ALLOWED}, "/services") == 200
+    assert await visitor.status(bearer(await token(house, "root")) | page, "/services") == 200
+    reads = (await session(house, "root"))[0]
+    assert await visitor.status(reads | page | {"Origin": ALLOWED}, "/services") == 403
+    assert await visitor.status(reads | page, "/../ui/") == 200, "links lead to the dashboard from everywhere"
+    for own in ("same-origin", "none"):
+        assert await visitor.status(reads | {"Sec-Fetch-Site": own}, "/services") == 200
+
+
 @pytest.mark.parametrize(("origin", "status"), [(FOREIGN, 403), ("null", 403), (None, 101), ("own", 101)])
 async def test_a_foreign_page_opens_no_socket(house: House, visitor: Visitor, origin: str | None, status: int) -> None:
     """Browsers let every page open a WebSocket to everywhere, and send the cookie along."""
