@@ -169,6 +169,22 @@ async def test_a_token_makes_no_tokens_and_no_password(house: House, visitor: Vi
     assert await visitor.status(basic("ada")) == 200
 
 
+async def test_who_asked_by_a_token_does_not_approve_it_by_another_way(house: House, visitor: Visitor) -> None:
+    """Not even after the token was removed."""
+    await house.add("web", follow={"auto_deploy": "approve"})
+    secret = bearer(await token(house))
+    asked = await visitor.ask("POST", "/services/web/deployments", secret, {"release": "0001"})
+    assert (asked.status, asked.body["state"]) == (202, "waiting")
+    approval = f"/deployments/{asked.body['id']}/approve"
+    assert (await visitor.ask("POST", approval, basic("ada"))).status == 403
+    assert (await visitor.ask("DELETE", "/tokens/1", basic("ada"))).status == 200
+    assert (await visitor.ask("DELETE", "/tokens/1", basic("ada"))).status == 404
+    assert (await visitor.ask("GET", "/tokens", basic("ada"))).body == []
+    for way in (basic("ada"), bearer(await token(house)), (await session(house, "ada"))[1]):
+        assert (await visitor.ask("POST", approval, way)).status == 403
+    assert (await visitor.ask("POST", approval, basic("root"))).status == 200
+
+
 async def test_one_sees_and_removes_ones_own_tokens_only(house: House, visitor: Visitor) -> None:
     for owner in ("ada", "bob"):
         await token(house, owner)
