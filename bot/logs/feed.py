@@ -12,6 +12,7 @@ from bot.engines import Replica
 from bot.errors import EngineError, EngineUnavailable, NotFound, O8Error, StoreUnavailable
 from bot.logs.beginning import Beginning, Held, Wish
 from bot.logs.board import Board, TooSlow
+from bot.logs.budget import LONGEST_S, Budget
 from bot.logs.flows import gathered
 from bot.logs.lines import Batch, Line
 from bot.logs.order import After, Once, since
@@ -24,7 +25,6 @@ FIRST_S = 5.0  # a reader waits so long for the last lines
 LOOK_S = 1.0  # between two looks at which replicas there are; sooner when something was written down
 PAUSE_S = 0.2  # but no sooner than this
 LINGER_S = 10.0  # a feed outlives its last reader: a page that is loaded again finds it
-OLDER_S = 120.0  # who takes longer for older lines is too slow: Docker reads meanwhile
 
 
 @dataclass
@@ -47,13 +47,11 @@ class _Copy:
 class Feed:
     """`read` is for readers. Everything else happens in one task that starts with the first and ends after the last."""
 
-    def __init__(
-        self, service: str, source: Source, at_once: asyncio.Semaphore, forget: Callable[[str, Feed], None]
-    ) -> None:
-        """`at_once`: see `Beginning`. `forget` is called at the end."""
+    def __init__(self, service: str, source: Source, budget: Budget, forget: Callable[[str, Feed], None]) -> None:
+        """`forget` is called at the end."""
         self._service = service
         self._source = source
-        self._at_once = at_once
+        self._budget = budget
         self._forget = forget
         self._board = Board()
         self._was_read = False  # so a replica that comes now is a new one, and all of its log is
@@ -112,10 +110,10 @@ class Feed:
             lines.remove(line)
         held, end = Held(lines, board.known.copy(), whole), board.end
         loop = asyncio.get_running_loop()
-        deadline, is_empty = loop.time() + OLDER_S, True
-        if self._at_once.locked():  # it may take a while: the answer begins
+        deadline, is_empty = loop.time() + LONGEST_S, True
+        if self._budget.is_spent:  # it may take a while: the answer begins
             yield Batch(end, ())
-        beginning = Beginning(self._source, wish, held, self._at_once)
+        beginning = Beginning(self._source, wish, held, self._budget)
         async with aclosing(gathered(beginning.lines())) as groups:
             async for group in groups:
                 if loop.time() > deadline:
