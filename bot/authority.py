@@ -164,7 +164,7 @@ class Authority:
         if kind == "user":
             return name
         if kind == "token":
-            return next((t.username for t in await self._store.tokens() if str(t.id) == name), "")
+            return await self._store.owner_of_token(int(name)) if name.isdecimal() else ""
         team, _, slack_user = name.partition(":")
         owner = await self._store.owner_of_slack(team, slack_user) if kind == "slack" else None
         return owner.username if owner else ""

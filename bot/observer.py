@@ -15,7 +15,7 @@ from bot.errors import EngineUnavailable, O8Error
 SAMPLE_S, SAMPLES = 30.0, 120
 KEPT = timedelta(seconds=SAMPLE_S * SAMPLES)  # one hour
 STALE = timedelta(seconds=2.5 * SAMPLE_S)  # what is older says nothing about now
-AT_ONCE = 4
+AT_ONCE = 16  # Docker answers at its next tick, of which there is one a second
 SETTLE_S = 0.2  # a deployment changes several replicas in a moment
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Observer:
         self._changed: set[str] = set()  # names of services; "" is all of them
         self._news = asyncio.Event()
         self._has_looked = asyncio.Event()
+        self._is_blind = False
 
     @property
     def has_looked(self) -> bool:
@@ -86,47 +87,44 @@ class Observer:
             self._has_looked.set()
 
     async def measure(self) -> None:
-        """Takes one sample of each service that runs; none of the others once the engine does not answer."""
-        gate = asyncio.Semaphore(AT_ONCE)
+        """Takes one sample of each service that runs; of none any more once the engine does not answer."""
         running = {name: found for name, group in self._replicas.items() if (found := _running(group))}
+        seen: dict[str, tuple[float, Usage]] = {}
+        gate = asyncio.Semaphore(AT_ONCE)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for name, group in running.items():
-                    tasks.create_task(self._measure(name, group, gate))
+                for replica in (replica for group in running.values() for replica in group):
+                    tasks.create_task(self._look_at_use(replica.id, seen, gate))
         except* EngineUnavailable as trouble:
             _log.info("What services use is not known at the moment: %s", trouble.exceptions[0])
-        alive = {replica.id for group in running.values() for replica in group}
-        self._before = {id: seen for id, seen in self._before.items() if id in alive}
+        else:
+            self._tell_if_blind(is_blind=bool(running) and not seen)
+        for name, group in running.items():
+            if sample := _sample({id: seen[id] for r in group if (id := r.id) in seen}, self._before):
+                self._samples[name].append(sample)
+        self._before = seen
         for name in set(self._samples) - set(self._replicas):
             del self._samples[name]
 
-    async def _measure(self, service: str, replicas: Iterable[Replica], gate: asyncio.Semaphore) -> None:
-        cpus, memory, limit, is_known = 0.0, 0, 0, False
-        for replica in replicas:
-            async with gate:
-                usage = await self._usage(replica.id)
-                now = asyncio.get_running_loop().time()
-            if usage is None:
-                continue
-            before = self._before.get(replica.id)
-            self._before[replica.id] = (now, usage)
-            if before and now > before[0]:
-                is_known = True
-                cpus += max(usage.cpu_seconds - before[1].cpu_seconds, 0) / (now - before[0])
-            memory += usage.memory_bytes
-            limit += usage.memory_limit
-        if is_known:
-            self._samples[service].append(Sample(datetime.now(UTC), cpus, memory, limit))
+    def _tell_if_blind(self, *, is_blind: bool) -> None:
+        """Once, when it begins: who has no figures would wait for an alert in vain."""
+        if is_blind and not self._is_blind:
+            _log.warning("Docker has no figures of what containers use. `docker stats` shows whether it can: "
+                         "all control groups of /proc/self/cgroup must be mounted")  # fmt: skip
+        self._is_blind = is_blind
 
-    async def _usage(self, replica: str) -> Usage | None:
-        """None also when the engine cannot tell it of this one. Raises `EngineUnavailable`: it tells of none."""
-        try:
-            return await self._engine.usage(replica)
-        except EngineUnavailable:
-            raise
-        except O8Error as trouble:
-            _log.info("What %.12s uses is not known: %s", replica, trouble)
-            return None
+    async def _look_at_use(self, replica: str, seen: dict[str, tuple[float, Usage]], gate: asyncio.Semaphore) -> None:
+        """Adds to `seen` what the engine can tell. Raises `EngineUnavailable`: then it tells of no other either."""
+        async with gate:
+            try:
+                usage = await self._engine.usage(replica)
+            except EngineUnavailable:
+                raise
+            except O8Error as trouble:
+                _log.info("What %.12s uses is not known: %s", replica, trouble)
+                return
+        if usage is not None:
+            seen[replica] = (asyncio.get_running_loop().time(), usage)
 
     async def _listen(self) -> None:
         async for change in self._engine.changes():
@@ -150,10 +148,28 @@ class Observer:
 
     async def _sample(self) -> None:
         await self._has_looked.wait()
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             await self.measure()
-            await asyncio.sleep(SAMPLE_S)
+            await asyncio.sleep(max(SAMPLE_S - (loop.time() - began), SAMPLE_S / 10))
 
 
 def _running(replicas: Iterable[Replica]) -> list[Replica]:
     return [replica for replica in replicas if replica.state == "running"]
+
+
+def _sample(seen: dict[str, tuple[float, Usage]], before: dict[str, tuple[float, Usage]]) -> Sample | None:
+    """The sum over replicas, each with the time at which it was seen; None when none of them was seen before."""
+    known = {id: before[id] for id, (at, _) in seen.items() if id in before and before[id][0] < at}
+    if not known:
+        return None
+    cpus = sum(
+        # Negative: the container was started anew, and counts from nothing.
+        max(seen[id][1].cpu_seconds - then.cpu_seconds, 0) / (seen[id][0] - at)
+        for id, (at, then) in known.items()
+    )
+    return Sample(
+        datetime.now(UTC), cpus, sum(use.memory_bytes for _, use in seen.values()),
+        sum(use.memory_limit for _, use in seen.values()),
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from bot.models import SLOTS, Deployment, Kind, Service, Wanted
 from bot.nginx import Nginx
 from bot.store import Store
 from bot.store.deployments import refuse_while_locked
+from bot.store.services import Expected
 from bot.vault import Vault
 from bot.worker import Worker, environment_row
 
@@ -39,13 +40,13 @@ class Operations:
 
     async def apply(
         self, configuration: Configuration, actor: str, *, is_deployed: bool = True,
-        expected: Configuration | None = None,
+        expected: Expected = None,
     ) -> Applied:  # fmt: skip
         """Stores a service file; a service that runs is deployed with it when containers or site change, unless
         `is_deployed` is False.
 
-        `expected`: the configuration that it changes; None: whatever it is. Raises `ChangedMeanwhile` when it is
-        another one; `Conflict` when a domain or port belongs to another service, or the service is locked.
+        Raises `ChangedMeanwhile` when the configuration is not what was `expected`; `Conflict` when a domain or port
+        belongs to another service, or the service is locked.
         """
         tags.check(configuration.follow)
         known = {service.name: service for service in await self._store.services()}

@@ -86,24 +86,29 @@ async def caller(request: web.Request, services: Services) -> Caller | None:
 
 
 def refuse_foreign(request: web.Request, found: Caller, *, by_form: bool) -> None:
-    """Raises 403 when another site's page makes the browser of somebody who is logged in do something.
+    """Raises 403 when another page makes the browser of somebody who is logged in do something.
 
-    Browsers send cookies and remembered passwords along; `Origin` they do not let pages forge. `by_form`: the proof
-    that it is o8's own page is a field of the form, which its handler looks at.
+    Browsers send cookies and remembered passwords along; `Origin` and `Sec-Fetch-Site` they do not let pages forge.
+    Even questions are refused (one of the original's pulls an image), as pages of the services that o8 runs may be of
+    the same site. But links lead to the dashboard from everywhere. `by_form`: it is a page of that, and the proof that
+    a write is o8's own is a field of the form, which its handler looks at.
     https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
     """
     is_socket = request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
-    if found.way in ("socket", "token") or (request.method in _SAFE and not is_socket):
+    if found.way in ("socket", "token"):
         return
+    is_write = request.method not in _SAFE or is_socket
     origin = request.headers.get(hdrs.ORIGIN, "")
     is_own = _host_of(origin) == request.host
     is_allowed = found.way == "basic" and origin in request.config_dict[ORIGINS]
-    if origin and not is_own and not is_allowed:
+    is_elsewhere = request.headers.get("Sec-Fetch-Site", "") in ("cross-site", "same-site") and not by_form
+    if ((origin and is_write) or is_elsewhere) and not is_own and not is_allowed:
+        whose = f"{origin!r:.80}" if origin else "other sites"
         raise Refusal(
-            HTTPStatus.FORBIDDEN, "foreign_origin", f"Pages of {origin!r:.80} may not do this.",
+            HTTPStatus.FORBIDDEN, "foreign_origin", f"Pages of {whose} may not do this.",
             "ALLOWED_ORIGINS names those that may call the API.",
         )  # fmt: skip
-    if found.session is not None and not is_socket and not by_form:
+    if found.session is not None and is_write and not is_socket and not by_form:
         require_csrf(found.session, request.headers.get(CSRF_HEADER, ""))
 
 

@@ -40,7 +40,7 @@ async def _mark(request: web.Request, response: web.StreamResponse) -> None:
     if _is_allowed(request):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = request.headers[hdrs.ORIGIN]
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Link, Retry-After"
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Link, Retry-After, Idempotency-Replayed"
 
 
 def _is_allowed(request: web.Request) -> bool:

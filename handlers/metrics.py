@@ -112,7 +112,7 @@ def _running(runs: tuple[Run, ...]) -> Iterator[Metric]:
     yield _gauge("o8_service_cpu_cores", "Processors in use by all replicas; 1 is one of them.", labels,
                  (([service], use.cpus) for service, use in used))  # fmt: skip
     yield _gauge("o8_service_memory_bytes", "Memory in use by all replicas, without cached files.", labels,
-                 (([service], use.memory_bytes) for service, use in used))  # fmt: skip
+                 (([service], use.memory_bytes) for service, use in used if use.memory_bytes))  # fmt: skip
     yield _gauge("o8_service_memory_limit_bytes", "Memory that all replicas together may use.", labels,
                  (([service], use.memory_limit) for service, use in used if use.memory_limit))  # fmt: skip
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from weakref import WeakSet
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from handlers.auth import LOGIN, Login
 
@@ -95,7 +95,8 @@ class Stream:
             await self.response.prepare(self._request)
 
     async def write(self, piece: bytes) -> None:
-        if not is_there(self._request):
+        # HEAD is answered without a body: what was sent all the same would be taken for the next answer.
+        if not is_there(self._request) or self._request.method == hdrs.METH_HEAD:
             raise ConnectionResetError
         async with patience(self._request):
             await self.response.write(piece)

@@ -10,7 +10,6 @@ import asyncio
 import os
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ import orjson
 from lab import results
 from lab.house import House, house
 from lab.images import busybox_image
+from lab.log_streams import followers
 from lab.registry import PASSWORD, USER
 
 SERVICE = f"logs{os.getpid()}"
@@ -93,23 +93,10 @@ async def _ask(port: int, token: str) -> None:
 
 
 def _streams(home: House) -> int:
-    """How often Docker reads the service's log: who has the file open beside the one that writes it."""
     client = docker.APIClient(home.engine_host)
     (container,) = client.containers(filters={"label": f"o8.service={SERVICE}"})
-    path = client.inspect_container(container["Id"])["LogPath"]
     client.close()
-    return _open_files().count(path) - 1
-
-
-def _open_files() -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has just ended
-            if (process / "comm").read_text().strip() == "dockerd":
-                for handle in (process / "fd").iterdir():
-                    with suppress(OSError):  # it was just closed
-                        found.append(str(handle.readlink()))
-    return found
+    return followers(home.engine_host, container["Id"])
 
 
 def _of(home: House, file: str) -> str:

@@ -92,13 +92,13 @@ async def test_who_waits_is_let_in_and_may_err_again(visitor: Visitor) -> None:
 async def test_guesses_at_once_are_slowed_as_those_one_after_another(visitor: Visitor) -> None:
     answers = await wrong(visitor, "ada", "192.0.2.1", 60)
     assert set(answers) == {401, 429}
-    assert answers.count(401) < 5 + logins.AT_ONCE
+    assert answers.count(401) <= 6
 
 
 async def test_an_address_that_tries_many_names_is_slowed_for_every_name(visitor: Visitor) -> None:
     tries = (wrong(visitor, f"name{n}", "192.0.2.1") for n in range(60))
     answers = [status for found in await asyncio.gather(*tries) for status in found]
-    assert 30 <= answers.count(401) < 30 + logins.AT_ONCE
+    assert 30 <= answers.count(401) <= 31
     assert await visitor.status(basic("ada") | at("192.0.2.1")) == 429
     assert await visitor.status(basic("ada") | at("192.0.2.2")) == 200
 
@@ -120,7 +120,7 @@ async def test_who_was_right_before_is_not_stopped_by_neighbours(
 async def test_a_name_that_is_tried_from_everywhere_is_slowed_but_never_for_long(house: House) -> None:
     tries = (house.services.logins.check("ada", f"{WRONG} {n}", f"192.0.2.{n}") for n in range(120))
     answers = await asyncio.gather(*tries, return_exceptions=True)
-    assert 100 <= sum(isinstance(each, LoginRefused) for each in answers) < 100 + logins.AT_ONCE
+    assert 100 <= sum(isinstance(each, LoginRefused) for each in answers) <= 101
     pauses = [each.retry_after for each in answers if isinstance(each, TooManyTries)]
     assert pauses and max(pauses) <= 2
 
@@ -157,7 +157,23 @@ def test_pauses_double_up_to_the_longest_and_the_memory_of_them_is_bounded() -> 
     assert len(failures._seen) <= 10_000
 
 
+async def test_what_is_remembered_of_a_wrong_name_is_short(house: House, visitor: Visitor) -> None:
+    await add_user(house, "a" * 63)
+    for name in ("x" * 1_000_000, "İ" * 64, "a" * 63 + "x" * 10_000):
+        answer = await visitor.ask("POST", "/../ui/login", data={"username": name, "password": PASSWORD})
+        assert answer.status == 401
+    assert await visitor.status(basic("a" * 63)) == 200
+    keys = [key for failures in house.services.logins._failures.values() for key in failures._seen]
+    assert len(keys) == 7 and max(map(len, keys)) < 200
+
+
 # -- what nobody learns
+
+
+async def seconds(work: Callable[[], Awaitable[object]]) -> float:
+    begin = time.perf_counter()
+    await work()
+    return time.perf_counter() - begin
 
 
 async def medians(measured: dict[str, Callable[[], Awaitable[object]]], times: int) -> dict[str, float]:
@@ -165,13 +181,15 @@ async def medians(measured: dict[str, Callable[[], Awaitable[object]]], times: i
     found: dict[str, list[float]] = {name: [] for name in measured}
     for _ in range(times):
         for name, work in measured.items():
-            begin = time.perf_counter()
-            await work()
-            found[name].append(time.perf_counter() - begin)
+            found[name].append(await seconds(work))
     return {name: statistics.median(each) for name, each in found.items()}
 
 
-async def test_the_time_of_a_refusal_does_not_tell_whether_a_name_exists(house: House) -> None:
+async def test_the_time_of_a_refusal_does_not_tell_whether_a_name_exists(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a least time that the work fits into on a busy machine, too."""
+    monkeypatch.setattr(logins, "REFUSED_AFTER_S", 4.0)
     store, check = house.services.store, house.services.logins.check
     await house.services.logins.first_password()
     await store.add_user("legacy", ORIGINALS["bun"].hash(PASSWORD))
@@ -185,8 +203,8 @@ async def test_the_time_of_a_refusal_does_not_tell_whether_a_name_exists(house: 
 
     numbers = iter(range(10_000))
     names = ("ada", "nobody", "legacy", "slack-only", "gone", "admin", "x" * 1000, "")
-    times = await medians({name: lambda name=name: refused(name) for name in names}, 5)  # type: ignore[misc]
-    assert max(times.values()) / min(times.values()) < 2, times
+    times = await asyncio.gather(*(seconds(lambda name=name: refused(name)) for name in names))  # type: ignore[misc]
+    assert min(times) >= 3.99 and max(times) < 8, dict(zip(names, times, strict=True))
 
 
 async def test_that_measurement_can_fail() -> None:

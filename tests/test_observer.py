@@ -245,6 +245,27 @@ async def test_an_engine_that_does_not_answer_leaves_a_gap_and_is_not_asked_for_
     assert all(len(watching.samples(f"s{number}")) == 1 for number in range(50))
 
 
+async def test_many_are_asked_for_at_once_as_docker_takes_a_second_for_each(
+    engine: FakeEngine, watching: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        await start(engine, f"s{number}", replicas=8)
+    await watching.look()
+    asked, tick = 0, asyncio.Event()
+
+    async def waits(replica: str) -> Usage | None:
+        nonlocal asked
+        asked += 1
+        if asked == observer.AT_ONCE:
+            tick.set()
+        await tick.wait()
+        return None
+
+    monkeypatch.setattr(engine, "usage", waits)
+    await asyncio.wait_for(watching.measure(), 10)
+    assert asked == 80
+
+
 async def test_one_container_that_docker_cannot_measure_does_not_hide_the_others(
     engine: FakeEngine, watching: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +283,28 @@ async def test_one_container_that_docker_cannot_measure_does_not_hide_the_others
     await watching.measure()
     await watching.measure()
     assert watching.now("good") and watching.now("bad") is None
+
+
+async def test_a_docker_without_figures_is_told_once(
+    engine: FakeEngine, watching: Observer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def nothing(replica: str) -> Usage | None:
+        return None
+
+    await watching.measure()  # nothing runs, so there is nothing to tell
+    await start(engine)
+    await watching.look()
+    usage = engine.usage
+    monkeypatch.setattr(engine, "usage", nothing)
+    for _ in range(3):
+        await watching.measure()
+    assert caplog.text.count("Docker has no figures") == 1
+    monkeypatch.setattr(engine, "usage", usage)
+    await watching.measure()
+    monkeypatch.setattr(engine, "usage", nothing)
+    await watching.measure()
+    assert caplog.text.count("Docker has no figures") == 2
+    assert watching.now("web") is None
 
 
 async def test_memory_is_bounded_however_long_it_runs_and_services_come_and_go(

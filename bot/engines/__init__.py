@@ -73,7 +73,10 @@ class Change(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a replica has used since it began, and holds now. `memory_limit` 0: none is known."""
+    """What a replica has used since it began, and holds now. `memory_limit` 0: none is known.
+
+    `memory_bytes` 0: this machine does not count memory.
+    """
 
     cpu_seconds: float
     memory_bytes: int
@@ -134,7 +137,7 @@ class Engine(Protocol):
         """What is there of `service` (all services when empty), made by this installation of o8."""
 
     async def usage(self, replica: str) -> Usage | None:
-        """What a replica uses, by id; None when it does not run."""
+        """What a replica uses, by id; None when it does not run, or the engine has no figures."""
 
     async def foreign_images(self) -> dict[str, str]:
         """Image of each container that is not ours, by the container's name: what an import takes over."""

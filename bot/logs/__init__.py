@@ -4,20 +4,21 @@ A feed goes on over a switch to a new release and over restarts of the container
 or a double line. Readers share what it keeps; one that cannot keep up is cut with a message.
 
 `source` is what Docker has, `order` where a reading goes on, `beginning` what one reader gets first, `board` what all
-share, `feed` who keeps it going.
+share, `feed` who keeps it going, `budget` how much Docker is asked to read at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
 
 from bot.engines import Engine
 from bot.errors import Conflict
 from bot.logs.beginning import Wish
 from bot.logs.board import TooSlow
+from bot.logs.budget import LONGEST_S, Budget
 from bot.logs.feed import Feed
 from bot.logs.flows import merged, while_allowed
 from bot.logs.lines import Batch, Cursor, Line, as_json, as_text, as_text_with_times
@@ -27,7 +28,7 @@ from bot.store import Store
 from bot.vault import Vault
 
 __all__ = ["Batch", "Cursor", "Line", "Logs", "TooSlow", "as_json", "as_text", "as_text_with_times", "while_allowed"]
-OLDER_AT_ONCE = 3  # readers for whom Docker reads older lines: it reads 32 logs at the same time
+WAIT_S = 10.0  # for others to have read what they wanted
 
 
 class Logs:
@@ -38,7 +39,7 @@ class Logs:
         self._engine = engine
         self._vault = vault
         self._feeds: dict[str, Feed] = {}
-        self._at_once = asyncio.Semaphore(OLDER_AT_ONCE)
+        self._budget = Budget()
         self._is_closed = False
 
     async def follow(
@@ -57,15 +58,23 @@ class Logs:
     async def read(self, service: str, *, tail: int = 100, since: datetime | None = None) -> AsyncGenerator[Line, None]:
         """The last `tail` lines of each replica that serves, none older than `since`, in the order of time.
 
-        Raises `NotFound`; `Conflict` when it was never deployed; `EngineError`.
+        Raises `NotFound`; `Conflict` when it was never deployed, or too many read; `EngineError`; `TooSlow`.
         """
         source = self._source(service)
         live = await self._released(source, service)
         replicas = [replica for replica in await source.replicas() if replica.slot == live.slot]
         parts = [source.lines(replica, tail=tail, since=since) for replica in replicas]
-        async with aclosing(merged(parts)) as lines:
-            async for line in lines:
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    await stack.enter_async_context(self._budget.use(len(parts)))
+            except TimeoutError:
+                raise Conflict("Too many read logs at this moment.", "Ask again in a moment.") from None
+            deadline = asyncio.get_running_loop().time() + LONGEST_S
+            async for line in await stack.enter_async_context(aclosing(merged(parts))):
                 yield line
+                if asyncio.get_running_loop().time() > deadline:
+                    raise TooSlow
 
     async def close(self) -> None:
         """Ends all feeds, and with them the reading."""
@@ -77,7 +86,7 @@ class Logs:
             raise Conflict("o8 is ending.", "Ask again in a moment.")
         feed = self._feeds.get(service)
         if feed is None or not feed.takes_readers:
-            feed = self._feeds[service] = Feed(service, self._source(service), self._at_once, self._forget)
+            feed = self._feeds[service] = Feed(service, self._source(service), self._budget, self._forget)
         return feed
 
     def _source(self, service: str) -> Source:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing, nullcontext
@@ -11,6 +10,7 @@ from datetime import datetime
 
 from bot.engines import Replica
 from bot.errors import EngineError, NotFound, O8Error
+from bot.logs.budget import Budget
 from bot.logs.flows import merged
 from bot.logs.lines import OWN, Cursor, Line, now, written
 from bot.logs.order import After, Before, since
@@ -39,16 +39,13 @@ class Held:
 
 
 class Beginning:
-    """Lines in the order of time, those of one replica in their own. Docker is read as fast as the reader takes them.
+    """Lines in the order of time, those of one replica in their own. Docker is read as fast as the reader takes it."""
 
-    `at_once` limits how many readers make Docker read.
-    """
-
-    def __init__(self, source: Source, wish: Wish, held: Held, at_once: asyncio.Semaphore) -> None:
+    def __init__(self, source: Source, wish: Wish, held: Held, budget: Budget) -> None:
         self._source = source
         self._wish = wish
         self._held = held
-        self._at_once = at_once
+        self._budget = budget
 
     async def lines(self) -> AsyncGenerator[Line, None]:
         held: defaultdict[str, list[Line]] = defaultdict(list)
@@ -57,7 +54,7 @@ class Beginning:
         replicas = await self._replicas()
         asked = {name: replica for name, replica in replicas.items() if self._is_missing(name, held[name])}
         parts = [self._of(name, asked.get(name), mine) for name, mine in held.items()]
-        async with self._at_once if asked else nullcontext(), aclosing(merged(parts)) as lines:
+        async with self._budget.use(len(asked)) if asked else nullcontext(), aclosing(merged(parts)) as lines:
             async for line in lines:
                 yield line
 

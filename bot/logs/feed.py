@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -11,18 +12,19 @@ from bot.engines import Replica
 from bot.errors import EngineError, EngineUnavailable, NotFound, O8Error, StoreUnavailable
 from bot.logs.beginning import Beginning, Held, Wish
 from bot.logs.board import Board, TooSlow
+from bot.logs.budget import LONGEST_S, Budget
 from bot.logs.flows import gathered
-from bot.logs.lines import Batch
-from bot.logs.order import After, since
+from bot.logs.lines import Batch, Line
+from bot.logs.order import After, Once, since
 from bot.logs.source import Source, short
 from bot.models import Deployment
 
 FIRST_LINES = 1000  # of each replica, so that who asks for the last ones finds them here
 MOST_LINES = 100_000  # of a replica that has just come
 FIRST_S = 5.0  # a reader waits so long for the last lines
-LOOK_S = 1.0  # between two looks at which replicas there are
+LOOK_S = 1.0  # between two looks at which replicas there are; sooner when something was written down
+PAUSE_S = 0.2  # but no sooner than this
 LINGER_S = 10.0  # a feed outlives its last reader: a page that is loaded again finds it
-OLDER_S = 120.0  # who takes longer for older lines is too slow: Docker reads meanwhile
 
 
 @dataclass
@@ -45,19 +47,18 @@ class _Copy:
 class Feed:
     """`read` is for readers. Everything else happens in one task that starts with the first and ends after the last."""
 
-    def __init__(
-        self, service: str, source: Source, at_once: asyncio.Semaphore, forget: Callable[[str, Feed], None]
-    ) -> None:
-        """`at_once`: see `Beginning`. `forget` is called at the end."""
+    def __init__(self, service: str, source: Source, budget: Budget, forget: Callable[[str, Feed], None]) -> None:
+        """`forget` is called at the end."""
         self._service = service
         self._source = source
-        self._at_once = at_once
+        self._budget = budget
         self._forget = forget
         self._board = Board()
         self._was_read = False  # so a replica that comes now is a new one, and all of its log is
         self._copies: dict[str, _Copy] = {}  # by how places name replicas
         self._whole: set[str] = set()  # replicas that were read from their first line on
         self._unread: set[str] = set()  # of those there were at first
+        self._once: defaultdict[str, Once] = defaultdict(Once)
         self._live: Deployment | None = None
         self._is_away = False  # Docker or the database does not answer
         self._left_at = 0.0
@@ -109,10 +110,10 @@ class Feed:
             lines.remove(line)
         held, end = Held(lines, board.known.copy(), whole), board.end
         loop = asyncio.get_running_loop()
-        deadline, is_empty = loop.time() + OLDER_S, True
-        if self._at_once.locked():  # it may take a while: the answer begins
+        deadline, is_empty = loop.time() + LONGEST_S, True
+        if self._budget.is_spent:  # it may take a while: the answer begins
             yield Batch(end, ())
-        beginning = Beginning(self._source, wish, held, self._at_once)
+        beginning = Beginning(self._source, wish, held, self._budget)
         async with aclosing(gathered(beginning.lines())) as groups:
             async for group in groups:
                 if loop.time() > deadline:
@@ -144,6 +145,7 @@ class Feed:
         while self._board.readers or loop.time() - self._left_at < LINGER_S:
             seen = await self._source.committed()
             await self._look()
+            await asyncio.sleep(PAUSE_S)  # however much is written to the database
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._source.committed(seen), LOOK_S)
 
@@ -179,6 +181,7 @@ class Feed:
         for name in [name for name, copy in self._copies.items() if name not in names and not copy.is_at_work]:
             del self._copies[name]
             self._whole.discard(name)
+            self._once.pop(name, None)
             self._board.known.pop(name, None)
         slot = self._live.slot if self._live else None
         return [replica for replica in found if replica.slot == slot or short(replica) in self._copies]
@@ -200,8 +203,7 @@ class Feed:
         self._unread.add(name)
         async with aclosing(self._source.lines(replica, tail=FIRST_LINES)) as lines:
             async for line in lines:
-                for one in after.takes(line):
-                    self._board.add(one)
+                self._add(name, after.takes(line))
                 count += 1
         self._unread.discard(name)
         if count < FIRST_LINES:
@@ -223,10 +225,8 @@ class Feed:
         try:
             async with aclosing(self._source.lines(replica, tail=tail, since=begin, follow=True)) as lines:
                 async for line in lines:
-                    for one in after.takes(line):
-                        self._board.add(one)
-            for one in after.end():
-                self._board.add(one)
+                    self._add(name, after.takes(line))
+            self._add(name, after.end())
             copy.has_all, copy.complaint = True, ""
         except (EngineUnavailable, StoreUnavailable, NotFound):  # it is looked at again
             pass
@@ -234,3 +234,9 @@ class Feed:
             if copy.complaint != trouble.message:
                 copy.complaint = trouble.message
                 self._board.mark(f"The log of {replica.name} cannot be read: {trouble}")
+
+    def _add(self, name: str, lines: Sequence[Line]) -> None:
+        once = self._once[name]
+        for line in lines:
+            if once.is_new(line.place):
+                self._board.add(line)

@@ -9,7 +9,6 @@ from datetime import datetime
 from bot.engines import Engine, Replica
 from bot.environment import Mask
 from bot.logs.lines import Line, Origin, split
-from bot.logs.order import Once
 from bot.models import Deployment
 from bot.store import Store
 from bot.vault import Vault
@@ -45,15 +44,14 @@ class Source:
         deployment = await self._store.deployment(replica.deployment)
         mask = Mask((await read_environment(self._store, self._vault, deployment)).values())
         origin = origin_of(replica, deployment)
-        before, nth, once = "", 0, Once()
+        before, nth = "", 0
         source = self._engine.log(replica.id, tail=tail, since=since, follow=follow, timestamps=True)
         async with aclosing(source):
             async for raw in source:
                 at, text = split(raw, before)
                 nth = nth + 1 if at == before else 0
                 before = at
-                if once.is_new((at, nth)):
-                    yield Line(at, mask(text), origin, nth)
+                yield Line(at, mask(text), origin, nth)
 
 
 def origin_of(replica: Replica, deployment: Deployment) -> Origin:

@@ -16,6 +16,7 @@ from bot.permissions import Grant
 from bot.store.connection import Connection, change, now, question, rows
 from bot.store.people import find_user
 
+_KEPT = "hash NOT LIKE 'removed %'"
 SESSION_DAYS, SESSION_IDLE = 30, timedelta(days=7)
 
 
@@ -58,12 +59,18 @@ class Logins(Connection):
     @question
     def valid_token(self, db: Database, id: int) -> Token | None:
         """None when it was removed or has expired."""
-        return _valid(rows(db, "SELECT * FROM tokens WHERE id = ?", [id]))
+        return _valid(rows(db, f"SELECT * FROM tokens WHERE id = ? AND {_KEPT}", [id]))  # noqa: S608
+
+    @question
+    def owner_of_token(self, db: Database, id: int) -> str:
+        """Also of one that was removed: what it asked for still is its owner's. Empty when there never was one."""
+        found = rows(db, "SELECT username FROM tokens WHERE id = ?", [id])
+        return str(found[0]["username"]) if found else ""
 
     @question
     def token(self, db: Database, id: int) -> Token:
         """Raises `NotFound`; also one that has expired."""
-        found = rows(db, "SELECT * FROM tokens WHERE id = ?", [id])
+        found = rows(db, f"SELECT * FROM tokens WHERE id = ? AND {_KEPT}", [id])  # noqa: S608
         if not found:
             raise NotFound(f"There is no token {id}.", "`o8 token list` shows them.")
         return _token(found[0])
@@ -71,12 +78,13 @@ class Logins(Connection):
     @question
     def tokens(self, db: Database, username: str = "") -> tuple[Token, ...]:
         """Those of a user, or all."""
-        query = "SELECT * FROM tokens WHERE ? IN ('', username) ORDER BY id"
+        query = f"SELECT * FROM tokens WHERE ? IN ('', username) AND {_KEPT} ORDER BY id"  # noqa: S608
         return tuple(_token(row) for row in rows(db, query, [username]))
 
     @change
     def remove_token(self, db: Database, id: int) -> None:
-        if not db.execute("DELETE FROM tokens WHERE id = ?", [id]).rowcount:
+        """Its secret is forgotten. Whose it was is not: else its owner could approve what they asked for with it."""
+        if not db.execute(f"UPDATE tokens SET hash = 'removed ' || id WHERE id = ? AND {_KEPT}", [id]).rowcount:  # noqa: S608
             raise NotFound(f"There is no token {id}.", "`o8 token list` shows them.")
 
     @change

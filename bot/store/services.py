@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from sqlite_utils import Database
@@ -15,6 +15,8 @@ from bot.errors import ChangedMeanwhile, Conflict, NotFound
 from bot.models import EnvironmentRevision, Hold, Lock, Service, State
 from bot.permissions import scope_of
 from bot.store.connection import Connection, change, now, question, rows
+
+Expected = Configuration | Literal["absent"] | None  # what was read before; None: whatever it is
 
 
 class Services(Connection):
@@ -38,8 +40,8 @@ class Services(Connection):
 
     @change
     def apply(self, db: Database, configuration: Configuration, last_block: int,
-              expected: Configuration | None = None) -> bool:  # fmt: skip
-        """Stores a service's configuration; True when the service is new. `expected`: what was read before; None: any.
+              expected: Expected = None) -> bool:  # fmt: skip
+        """Stores a service's configuration; True when the service is new.
 
         Raises `Conflict` when a domain or host port belongs to another service, or no address block is left;
         `ChangedMeanwhile` when it is another one than `expected`.
@@ -48,7 +50,7 @@ class Services(Connection):
         _refuse_overlap(configuration, others)
         text = configuration.model_dump_json()
         found = select_services(db, "SELECT * FROM services WHERE name = ?", [configuration.name])
-        if expected is not None and (not found or found[0].configuration != expected):
+        if expected not in (None, found[0].configuration if found else "absent"):
             raise ChangedMeanwhile(f"{configuration.name} was changed meanwhile.", "Look at it and try again.")
         if found:
             _change(db, found[0].configuration, configuration, text)

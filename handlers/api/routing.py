@@ -145,8 +145,12 @@ def bound(route: Route, services: Services) -> web.RouteDef:
 
 def checked(model: type[M], values: Any) -> M:
     """`values` as `model`; raises `InvalidInput` naming each wrong field and what is expected there."""
+    return _told(model, lambda: model.model_validate(values))
+
+
+def _told(model: type[M], read: Callable[[], M]) -> M:
     try:
-        return model.model_validate(values)
+        return read()
     except ValidationError as error:
         secret = {name for name, field in model.model_fields.items() if not field.repr}
         words = (_in_words(problem, is_secret=not secret.isdisjoint(problem.path[:1])) for problem in explain(error))
@@ -162,7 +166,11 @@ def _values(route: Route, body: bytes) -> Any:
         raise InvalidInput(f"The body is not JSON: {str(error)!r:.140}.", "A JSON object is expected.") from None
     if not isinstance(values, dict):
         raise InvalidInput("The body is not a JSON object.", 'Such as {"kind": "deploy"}.')
-    return checked(route.body, values) if issubclass(route.body, BaseModel) else values
+    model = route.body
+    if not issubclass(model, BaseModel):
+        return values
+    # Strictly: JSON has numbers and booleans of its own, so that `"1"` or `0` for one of them is a mistake.
+    return _told(model, lambda: model.model_validate_json(body, strict=True))
 
 
 def _in_words(problem: Problem, *, is_secret: bool) -> str:

@@ -22,6 +22,6 @@ class InstallCommands(DeploymentCommands, ServiceCommands):
         if configuration.name in await self._store.service_names():
             raise Conflict(f"There is a service {configuration.name} already.", "Choose another name.")
         pushed = next((p.tag for p in await self._store.packages() if p.image == configuration.image), "")
-        await self.apply(configuration)
+        await self.apply(configuration, expected="absent")
         await self._store.package_installed(configuration.image)
         return await self.first_deployment(configuration.name, tag or pushed)

@@ -9,6 +9,7 @@ from bot.errors import Conflict, InvalidInput, Locked
 from bot.models import Hold, Lock, Service
 from bot.operations import Applied
 from bot.permissions import Action
+from bot.store.services import Expected
 from handlers.commands.deployments import stated
 from handlers.commands.guard import Actor, checks_itself, needs, needs_globally
 
@@ -19,7 +20,7 @@ DEFAULT_LOCK = timedelta(hours=4)
 class ServiceCommands(Actor):
     @checks_itself(Action.EDIT_CONFIGURATION)
     async def apply(
-        self, configuration: Configuration, *, is_deployed: bool = True, expected: Configuration | None = None
+        self, configuration: Configuration, *, is_deployed: bool = True, expected: Expected = None
     ) -> Applied:
         """Adds a service (which needs `add_new_service`), or changes its configuration and deploys the change.
 
@@ -127,7 +128,7 @@ class ServiceCommands(Actor):
         await self._record("dismiss", image)
 
     async def _apply(
-        self, configuration: Configuration, *, is_deployed: bool = True, expected: Configuration | None = None
+        self, configuration: Configuration, *, is_deployed: bool = True, expected: Expected = None
     ) -> Applied:
         applied = await self._services.operations.apply(
             configuration, self._actor, is_deployed=is_deployed, expected=expected

@@ -31,7 +31,7 @@ def installed(found: Overview, observer: Observer, newest: Newest | None, person
     """One service. "Update available" is `latestImageDigest` other than `currentImageDigest`."""
     service, live = found.service, found.live
     replicas = [r for r in observer.replicas(service.name) if live and r.slot == live.slot]
-    state, status = state_of(service, replicas)
+    state, status = state_of(service, replicas, is_known=observer.has_looked)
     may_read = person.may(Action.VIEW_CONFIGURATION, service.name)
     latest_tag, latest_digest = latest(found, newest)
     return {

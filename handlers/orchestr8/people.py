@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from bot.accounts import User
 from bot.errors import InvalidInput, LoginRefused
@@ -21,15 +23,18 @@ class Permission(Body):
     action: str
 
 
+Several = Annotated[tuple[Permission, ...], Field(max_length=2000)]  # each asks the database: ten for 200 services
+
+
 class NewUser(Body):
     username: str
     password: str
     is_admin: bool = False
-    permissions: tuple[Permission, ...] = ()
+    permissions: Several = ()
 
 
 class Permissions(Body):
-    permissions: tuple[Permission, ...]
+    permissions: Several
 
 
 class Password(Body):

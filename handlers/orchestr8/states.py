@@ -9,14 +9,16 @@ from bot.engines import Replica
 from bot.models import Service
 
 
-def state_of(service: Service, replicas: Sequence[Replica]) -> tuple[str, str]:
-    """State and status; `replicas`: those of the release that serves, as far as they are known."""
+def state_of(service: Service, replicas: Sequence[Replica], *, is_known: bool) -> tuple[str, str]:
+    """State and status; `replicas`: those of the release that serves. `is_known` False: Docker has not told yet."""
     if service.live is None:
         return "created", "Created"
     first = next((r for r in replicas if r.state == "running"), next(iter(replicas), None))
     if service.is_stopped:
         return "exited", f"Exited ({first.exit_code})" if first else "Exited"
-    return (first.state, _status(first)) if first else ("running", "Up")
+    if first:
+        return first.state, _status(first)
+    return ("exited", "No container") if is_known else ("unknown", "Docker has not answered yet")
 
 
 # https://github.com/moby/moby/blob/master/container/state.go, String; https://github.com/docker/go-units

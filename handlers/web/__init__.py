@@ -17,7 +17,7 @@ from handlers.web import deployments, environment, login, machine, people, servi
 from handlers.web.routing import HOME, LOGIN, SAFE, Desk, Route, bound
 
 ROUTES: tuple[Route, ...] = (
-    *services.ROUTES, *environment.ROUTES, *deployments.ROUTES, *people.ROUTES, *machine.ROUTES, *login.ROUTES
+    *services.ROUTES, *environment.ROUTES, *deployments.ROUTES, *people.ROUTES, *login.ROUTES, *machine.ROUTES
 )  # fmt: skip
 _TYPES = {"o8.css": "text/css", "o8.js": "text/javascript", "o8.svg": "image/svg+xml"}
 

@@ -18,7 +18,10 @@ async def everything(visit: Visit) -> web.Response:
     seen = None if visit.may(Action.VIEW_STATUS) else await visit.services.authority.seen_by(visit.person)
     start = int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else 0
     found = await store.deployments(service, _PAGE, start, seen)
+    if service and not found:
+        await visit.services.authority.require(visit.person.actor, Action.VIEW_STATUS, service)
     return visit.render("deployments.html", deployments=found, service=service, bars=charts.bars,
+                        is_known=service in await store.service_names(), running=visit.services.worker.running,
                         older=found[-1].id if len(found) == _PAGE else 0)  # fmt: skip
 
 
@@ -35,7 +38,8 @@ async def one(visit: Visit) -> web.Response:
 async def cancel(visit: Visit) -> web.Response:
     await visit.form()
     found = await visit.commands.cancel(int(visit.request.match_info["id"]))
-    return visit.go(f"/ui/deployments/{found.id}", "It is cancelled, as soon as its step has ended.")
+    has_ended = found.has_ended
+    return visit.go(f"/ui/deployments/{found.id}", "Cancelled." if has_ended else "Cancelled; its step ends first.")
 
 
 async def approve(visit: Visit) -> web.Response:

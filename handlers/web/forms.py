@@ -13,6 +13,10 @@ from bot.configuration import Configuration, Volume
 
 _ANY = Configuration(name="x", image="example.org/x", port=1)  # for the keys alone
 _FIXED = ("name",)  # a service keeps it
+_LABELS = {
+    "cpus": "CPUs", "pids": "Processes", "tls": "TLS", "hsts": "HSTS", "http2": "HTTP/2",
+    "redirect_to_https": "Redirect to HTTPS", "max_body_size": "Largest body", "within": "Healthy within",
+}  # fmt: skip
 
 
 class Field(NamedTuple):
@@ -80,7 +84,7 @@ def _fields(section: BaseModel, prefix: str) -> Iterator[Field]:
 
 
 def _field(name: str, key: str, info: FieldInfo, value: Any) -> Field:
-    label, hint = name.replace("_", " ").capitalize(), _plain(info.description or "")
+    label, hint = _LABELS.get(name) or name.replace("_", " ").capitalize(), _sentence(info.description or "")
     if isinstance(value, bool):
         return Field(key, label, "box", hint, checked=value)
     if isinstance(value, tuple):
@@ -120,5 +124,5 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _plain(text: str) -> str:
-    return text.replace("`", "").strip().capitalize() if text[:1].islower() else text.replace("`", "").strip()
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""

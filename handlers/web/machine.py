@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.errors import NotFound
 from bot.permissions import Action
 from handlers.access import ACCOUNT, globally
 from handlers.api import ROUTES as CALLS
@@ -14,6 +15,7 @@ from handlers.api.openapi import document
 from handlers.web.routing import Route, Visit
 
 _PAGE = 50
+_WORST_FIRST = ("fault", "warning", "ok")
 
 
 async def deliveries(visit: Visit) -> web.Response:
@@ -37,7 +39,12 @@ async def audit(visit: Visit) -> web.Response:
 
 
 async def doctor(visit: Visit) -> web.Response:
-    return visit.render("doctor.html", findings=await visit.services.doctor.check())
+    found = await visit.services.doctor.check()
+    return visit.render("doctor.html", findings=sorted(found, key=lambda each: _WORST_FIRST.index(each.state)))
+
+
+async def missing(visit: Visit) -> web.Response:
+    raise NotFound(f"There is no page {visit.request.path!r:.80}.", "The links above lead to those that there are.")
 
 
 async def api(visit: Visit) -> web.Response:
@@ -56,4 +63,5 @@ ROUTES = (
     Route("GET", "/ui/audit", audit, globally(Action.ADMIN)),
     Route("GET", "/ui/doctor", doctor, globally(Action.ADMIN)),
     Route("GET", "/ui/api", api, ACCOUNT),
+    Route("GET", "/ui/{rest:.+}", missing, ACCOUNT),  # the last of all
 )

@@ -6,8 +6,10 @@ Pages work without scripts; `static/o8.js` keeps them true while they are looked
 from __future__ import annotations
 
 import functools
+import re
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
@@ -26,15 +28,22 @@ from handlers.access import Access
 from handlers.commands import Commands
 from handlers.errors import Refusal, status_of
 from handlers.web import words
+from handlers.web.sent import fields
 
 HOME = "/ui/"
 LOGIN = "/ui/login"
+REFRESH = "X-O8-Refresh"  # `static/o8.js` asks for the same page again: nobody reads the notices of that answer
+_NEVER_BACK = ("csrf", "password", "current", "again", "content")  # what nobody gets back into a form
 # https://developer.mozilla.org/docs/Web/HTTP/Headers/Content-Security-Policy: nothing from elsewhere, nothing inline.
 SAFE = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY", "Cache-Control": "no-store",
+    "X-Frame-Options": "DENY", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # after an error people get back to the form they came from
 }  # fmt: skip
+
+
+MOST_WAITING = 1000  # sessions whose next page has something to say
 
 
 class Notice(NamedTuple):
@@ -44,13 +53,29 @@ class Notice(NamedTuple):
     text: str
 
 
+class Typed(NamedTuple):
+    """What somebody sent to `action` that was refused; the form has it again on the next page."""
+
+    action: str
+    values: dict[str, str]
+
+
 @dataclass
 class Desk:
-    """What all pages share."""
+    """What all pages share. Notices and refused forms wait here, by session, for the next page of it."""
 
     services: Services
     templates: Environment = field(default_factory=lambda: _templates())
     notices: defaultdict[str, deque[Notice]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=5)))
+    typed: dict[str, Typed] = field(default_factory=dict)
+
+    def say(self, session: Session, notice: Notice) -> None:
+        """On the next page of that session."""
+        self.notices[session.id].append(notice)
+        while len(self.notices) > MOST_WAITING:
+            self.notices.pop(next(iter(self.notices)))
+        while len(self.typed) > MOST_WAITING:
+            self.typed.pop(next(iter(self.typed)))
 
 
 @dataclass
@@ -74,8 +99,7 @@ class Visit:
 
     async def form(self) -> dict[str, str]:
         """What was sent. Raises 403 when it does not come from o8's own page."""
-        sent = await self.request.post()
-        values = {key: value for key, value in sent.items() if isinstance(value, str)}
+        values = await fields(self.request)
         if self.session is not None:
             auth.require_csrf(self.session, values.pop("csrf", ""))
         if any("\0" in value for value in values.values()):
@@ -83,10 +107,18 @@ class Visit:
         return values
 
     def render(self, template: str, status: int = HTTPStatus.OK, **values: Any) -> web.Response:
-        """A page."""
-        notices = self.desk.notices.pop(self.session.id, ()) if self.session else ()
+        """A page, with what waited to be said on it."""
+        notices: tuple[Notice, ...] = ()
+        sent = Typed("", {})
+        if self.session and REFRESH not in self.request.headers:
+            notices = tuple(self.desk.notices.pop(self.session.id, ()))
+            sent = self.desk.typed.pop(self.session.id, sent)
+
+        def typed(action: str) -> dict[str, str]:
+            return sent.values if action == sent.action else {}
+
         return page(self.desk, template, status, person=self.person, csrf=self.session.csrf if self.session else "",
-                    notices=[*notices, *values.pop("notices", ())], path=self.request.path, **values)  # fmt: skip
+                    notices=notices, typed=typed, path=self.request.path, **values)  # fmt: skip
 
     def go(self, url: str, notice: str = "") -> web.Response:
         """To another page, where `notice` is said."""
@@ -96,7 +128,7 @@ class Visit:
 
     def say(self, notice: Notice) -> None:
         if self.session:
-            self.desk.notices[self.session.id].append(notice)
+            self.desk.say(self.session, notice)
 
     def may(self, action: str, service: str = "") -> bool:
         return self.person.may(Action(action), service)
@@ -139,8 +171,13 @@ def page(desk: Desk, template: str, status: int, **values: Any) -> web.Response:
 
 def own(url: str) -> str:
     """`url` when it is a page of the dashboard, else the first one: nobody is sent elsewhere."""
-    parts = urlsplit(url)
-    is_own = not parts.scheme and not parts.netloc and parts.path.startswith(HOME) and "\\" not in url
+    if not re.fullmatch(r"[!-~]+", url) or "\\" in url:  # a line end would begin another header
+        return HOME
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return HOME
+    is_own = not parts.scheme and not parts.netloc and parts.path.startswith(HOME)
     return url if is_own and not url.startswith(LOGIN) else HOME
 
 
@@ -151,13 +188,29 @@ async def _told(desk: Desk, request: web.Request, error: O8Error) -> web.StreamR
         return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"{LOGIN}?next={back}"})
     found = await auth.caller(request, desk.services)
     session = found.session if found else None
-    came_from = urlsplit(request.headers.get("Referer", "")).path
-    is_own_fault = isinstance(error, Refusal | Forbidden | NotFound)
-    if request.method == "POST" and session and came_from.startswith(HOME) and not is_own_fault:
-        desk.notices[session.id].append(Notice("trouble", str(error)))
-        return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": own(came_from)})
-    return page(desk, "error.html", status_of(error), person=request.get(access.PERSON), notices=[], error=error,
+    came_from = _came_from(request)
+    if request.method == "POST" and session and came_from and not isinstance(error, Refusal | Forbidden | NotFound):
+        with suppress(InvalidInput):  # what cannot be read is not shown again
+            values = await fields(request)
+            again = {name: value[:5000] for name, value in values.items() if name not in _NEVER_BACK}
+            desk.typed[session.id] = Typed(request.path, again)
+        desk.say(session, Notice("trouble", str(error)))
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": came_from})
+    person = None
+    with suppress(O8Error):  # who has no account any more still gets a page
+        person = await desk.services.authority.who(found.actor) if found else None
+    return page(desk, "error.html", status_of(error), person=person, notices=[], error=error,
                 csrf=session.csrf if session else "", path=request.path)  # fmt: skip
+
+
+def _came_from(request: web.Request) -> str:
+    """The page that the form was on; empty when the browser does not say, or it is none of ours."""
+    try:
+        parts = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return ""
+    url = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return url if parts.netloc == request.host and own(url) == url else ""
 
 
 def _templates() -> Environment:

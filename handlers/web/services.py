@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 from aiohttp import web
 
 from bot.chat import service_name
 from bot.configuration import Configuration, read
-from bot.errors import InvalidInput
+from bot.errors import Conflict, InvalidInput, O8Error
 from bot.models import Deployment
 from bot.permissions import Action
-from handlers.access import ACCOUNT, globally, named, on_service
+from handlers.access import ACCOUNT, globally, on_service
 from handlers.api import representations as shown
+from handlers.errors import status_of
 from handlers.web import charts, forms
 from handlers.web.routing import HOME, Route, Visit
 
@@ -26,8 +28,9 @@ async def everything(visit: Visit) -> web.Response:
         {
             "service": each.service, "live": each.live, "last": each.last, "state": shown.state(each.service),
             "newest": newest.get(each.service.name), "replicas": observer.replicas(each.service.name),
-            "sample": next(iter(observer.samples(each.service.name)[-1:]), None),
+            "sample": observer.now(each.service.name),
             "cpu": charts.cpu(observer.samples(each.service.name)), "lock": shown.lock(each.service.lock),
+            "run": visit.services.worker.running(each.service.name),
         }
         for each in await store.overview()
         if visit.may(Action.VIEW_STATUS, each.service.name)
@@ -45,8 +48,8 @@ async def one(visit: Visit) -> web.Response:
         live=await store.deployment(service.live) if service.live else None,
         deployments=await store.deployments(name, limit=_LAST), releases=await store.releases(name),
         newest=(await store.newest_tags()).get(name), tags=(await visit.services.follower.tags(name))[-200:],
-        replicas=observer.replicas(name), sample=next(iter(samples[-1:]), None), cpu=charts.cpu(samples),
-        memory=charts.memory(samples), bars=charts.bars,
+        replicas=observer.replicas(name), sample=observer.now(name), cpu=charts.cpu(samples),
+        memory=charts.memory(samples), bars=charts.bars, running=visit.services.worker.running,
     )  # fmt: skip
 
 
@@ -122,15 +125,20 @@ async def remove(visit: Visit) -> web.Response:
 
 async def configuration(visit: Visit) -> web.Response:
     found = (await visit.services.store.service(visit.name)).configuration
-    return _form(visit, visit.name, forms.sections(found), is_new=False)
+    return _form(visit, visit.name, forms.sections(found), seen=_seen(found))
 
 
 async def configure(visit: Visit) -> web.Response:
     sent = await visit.form()
+    found = (await visit.services.store.service(visit.name)).configuration
     try:
-        applied = await visit.commands.apply(read(forms.values(sent, visit.name)))
-    except InvalidInput as error:
-        return _form(visit, visit.name, forms.as_sent(sent), is_new=False, error=error)
+        if sent.get("seen") != _seen(found):
+            raise Conflict(
+                "Somebody else has changed it meanwhile.", "Yours is below; save it again to replace theirs."
+            )
+        applied = await visit.commands.apply(read(forms.values(sent, visit.name)), expected=found)
+    except (InvalidInput, Conflict) as error:
+        return _form(visit, visit.name, forms.as_sent(sent), seen=_seen(found), error=error)
     if applied.deployment:
         return _begun(visit, applied.deployment)
     return visit.go(_home(visit), "Saved; nothing that runs had to change.")
@@ -140,23 +148,27 @@ async def new(visit: Visit) -> web.Response:
     """A service of an image that was pushed, or of any other."""
     image = visit.request.query.get("image", "")
     draft = Configuration.model_construct(name="", image=image, port=8080)
-    return _form(visit, service_name(image), forms.sections(draft), is_new=True)
+    return _form(visit, service_name(image), forms.sections(draft))
 
 
 async def install(visit: Visit) -> web.Response:
     sent = await visit.form()
-    name = sent.get("name", "").strip()
+    name, tag = sent.get("name", "").strip(), sent.get("tag", "").strip()
     try:
-        return _begun(visit, await visit.commands.install(read(forms.values(sent, name)), sent.get("tag", "").strip()))
-    except InvalidInput as error:
-        return _form(visit, name, forms.as_sent(sent), is_new=True, error=error)
+        return _begun(visit, await visit.commands.install(read(forms.values(sent, name)), tag))
+    except (InvalidInput, Conflict) as error:
+        return _form(visit, name, forms.as_sent(sent), tag=tag, error=error)
 
 
-def _form(visit: Visit, name: str, sections: tuple[forms.Section, ...], *, is_new: bool,
-          error: InvalidInput | None = None) -> web.Response:  # fmt: skip
-    """The form again, with what was typed, when it was wrong."""
-    return visit.render("configuration.html", 400 if error else 200, name=name, sections=sections, is_new=is_new,
-                        error=error)  # fmt: skip
+def _form(visit: Visit, name: str, sections: tuple[forms.Section, ...], *, seen: str = "", tag: str = "",
+          error: O8Error | None = None) -> web.Response:  # fmt: skip
+    """The form again, with what was typed, when it was wrong. `seen`: what it was made from, empty for a new one."""
+    return visit.render("configuration.html", status_of(error) if error else 200, name=name, sections=sections,
+                        is_new=not seen, seen=seen, tag=tag, error=error)  # fmt: skip
+
+
+def _seen(found: Configuration) -> str:
+    return hashlib.sha256(found.model_dump_json().encode()).hexdigest()
 
 
 def _begun(visit: Visit, deployment: Deployment) -> web.Response:
@@ -185,5 +197,5 @@ ROUTES = (
     Route("POST", f"{_ONE}/resume", resume, on_service(Action.DEPLOY)),
     Route("POST", f"{_ONE}/remove", remove, on_service(Action.MANAGE)),
     Route("GET", f"{_ONE}/configuration", configuration, on_service(Action.VIEW_CONFIGURATION)),
-    Route("POST", f"{_ONE}/configuration", configure, named(Action.EDIT_CONFIGURATION)),
+    Route("POST", f"{_ONE}/configuration", configure, on_service(Action.EDIT_CONFIGURATION)),
 )

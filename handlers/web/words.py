@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
 
 from bot.chat import lasting
 from bot.models import State
+from bot.permissions import service_of
 
 _GOOD = {State.SUCCEEDED, State.UNCHANGED}
 _BAD = {State.FAILED, State.ROLLED_BACK, State.NEEDS_ATTENTION}
@@ -62,7 +66,38 @@ def person(actor: str) -> str:
     return shapes.get(kind, "{}").format(name.rpartition(":")[2]) if name else actor
 
 
+def scope(text: str) -> str:
+    """`service:web` -> `web`."""
+    return service_of(text) or text
+
+
+def sentence(text: str) -> str:
+    """With a full stop."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def browser(agent: str) -> str:
+    """`Firefox on Linux`, of what a browser says it is; the first word of anything else."""
+    names = ("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrom", "Chrome"), ("Safari", "Safari")
+    systems = (
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS", "Mac"),
+        ("Linux", "Linux"),
+    )
+    name = next((name for sign, name in names if sign in agent), agent.partition("/")[0][:40])
+    system = next((system for sign, system in systems if sign in agent), "")
+    return f"{name} on {system}" if system else name
+
+
+def json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
 FILTERS = {
     "ago": ago, "when": when, "size": size, "cores": cores, "seconds": seconds, "mood": mood, "person": person,
-    "state": lambda text: str(text).replace("_", " "),
+    "state": lambda text: str(text).replace("_", " "), "scope": scope, "sentence": sentence,
+    "browser": browser, "json": json,
 }  # fmt: skip

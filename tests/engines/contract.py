@@ -244,7 +244,7 @@ class EngineContract:
         replica = await only(engine, service_name)
         for _ in range(40):  # more than an engine reads at the same time
             lines = engine.log(replica.id, tail=None, since=None, follow=True, timestamps=False)
-            async with asyncio.timeout(5), aclosing(lines):  # type: ignore[type-var]
+            async with asyncio.timeout(5), aclosing(lines):
                 assert await anext(lines) == b"ready"
 
     async def test_a_waiting_reader_can_be_cancelled(self, engine: Engine, image: Image, service_name: str) -> None:

@@ -82,7 +82,7 @@ async def following(
 class StuckReader:
     """Asks, and reads nothing until `rest`; its buffer is as small as the kernel allows."""
 
-    def __init__(self, address: Any, kind: str, tail: int = 0) -> None:
+    def __init__(self, address: Any, kind: str, tail: int = 0, service: str = "web") -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self._socket = socket.socket(family)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -90,7 +90,9 @@ class StuckReader:
         upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         more = f"{upgrade}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" if kind == "frames" else ""
         close = "Connection: close\r\n"
-        self._socket.sendall(f"GET {path(kind, tail=tail)} HTTP/1.1\r\nHost: o8\r\n{more or close}\r\n".encode())
+        self._socket.sendall(
+            f"GET {path(kind, service, tail=tail)} HTTP/1.1\r\nHost: o8\r\n{more or close}\r\n".encode()
+        )
 
     async def rest(self, within_s: float = 20) -> bytes:
         """All that comes until o8 closes the connection."""

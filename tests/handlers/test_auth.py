@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from sqlite_utils import Database
 
 from bot.permissions import GLOBAL, Action, Grant
 from handlers import auth
@@ -21,9 +21,9 @@ from tests.handlers.visiting import (
     add_user,
     basic,
     bearer,
-    cookie,
     session,
-    visiting,
+    sql,
+    token,
 )
 from tests.small_house import House, open_house
 
@@ -44,33 +44,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await add_user(house, "bob")
         await add_user(house, "root", (Action.ADMIN, GLOBAL))
         yield house
-
-
-@pytest.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
-    async with visiting(house) as visitor:
-        yield visitor
-
-
-async def token(house: House, owner: str = "ada", *grants: Grant, expires_at: datetime | None = None) -> str:
-    """The secret of a new one; without `grants` it may all that its owner may."""
-    return (await house.services.store.add_token(owner, "a test", grants or None, expires_at))[1]
-
-
-async def sql(house: House, query: str, *values: str) -> None:
-    """Changes what no call of o8 changes."""
-
-    def work(db: Database) -> None:
-        db.execute(query, values)
-
-    await house.services.store.write(work)
-
-
-async def live_with_logs(house: House) -> None:
-    """`web` runs, and ada may read its log."""
-    await house.services.worker.start()
-    await house.deployed("web")
-    await house.services.store.grant("ada", Action.VIEW_LOGS, WEB, "o8")
 
 
 # -- the ways in
@@ -196,6 +169,22 @@ async def test_a_token_makes_no_tokens_and_no_password(house: House, visitor: Vi
     assert await visitor.status(basic("ada")) == 200
 
 
+async def test_who_asked_by_a_token_does_not_approve_it_by_another_way(house: House, visitor: Visitor) -> None:
+    """Not even after the token was removed."""
+    await house.add("web", follow={"auto_deploy": "approve"})
+    secret = bearer(await token(house))
+    asked = await visitor.ask("POST", "/services/web/deployments", secret, {"release": "0001"})
+    assert (asked.status, asked.body["state"]) == (202, "waiting")
+    approval = f"/deployments/{asked.body['id']}/approve"
+    assert (await visitor.ask("POST", approval, basic("ada"))).status == 403
+    assert (await visitor.ask("DELETE", "/tokens/1", basic("ada"))).status == 200
+    assert (await visitor.ask("DELETE", "/tokens/1", basic("ada"))).status == 404
+    assert (await visitor.ask("GET", "/tokens", basic("ada"))).body == []
+    for way in (basic("ada"), bearer(await token(house)), (await session(house, "ada"))[1]):
+        assert (await visitor.ask("POST", approval, way)).status == 403
+    assert (await visitor.ask("POST", approval, basic("root"))).status == 200
+
+
 async def test_one_sees_and_removes_ones_own_tokens_only(house: House, visitor: Visitor) -> None:
     for owner in ("ada", "bob"):
         await token(house, owner)
@@ -253,204 +242,15 @@ async def test_a_right_that_is_taken_is_gone_with_the_next_request(house: House,
     assert [await visitor.status(way, "/services/web") for way in ways] == [404, 404, 404]
 
 
-# -- sessions
-
-
-async def test_a_new_password_ends_the_sessions_and_the_old_password(house: House, visitor: Visitor) -> None:
-    here, there = await session(house, "ada"), await session(house, "ada")
-    other = (await session(house, "bob"))[0]
-    assert await visitor.status(basic("ada")) == 200
-    change = {"password": "a new one of mine", "current": PASSWORD}
-    assert (await visitor.ask("PUT", "/users/ada/password", here[1], change)).status == 200
-    assert [await visitor.status(way) for way in (here[0], there[0], basic("ada"))] == [401, 401, 401]
-    assert [await visitor.status(way) for way in (basic("ada", "a new one of mine"), other)] == [200, 200]
-
-
-async def test_who_finds_an_open_browser_cannot_set_its_owners_password(house: House, visitor: Visitor) -> None:
-    _, writes = await session(house, "ada")
-    for current in ({}, {"current": ""}, {"current": "a guess of mine"}):
-        wanted = {"password": "a new one of mine"} | current
-        assert (await visitor.ask("PUT", "/users/ada/password", writes, wanted)).status == 401
-    assert await visitor.status(basic("ada")) == 200
-
-
-async def test_the_originals_call_sets_a_password_for_who_sends_the_old_one_only(
-    house: House, visitor: Visitor
-) -> None:
-    path, wanted = "/../api/change-password", {"password": "a new one of mine"}
-    for way in ((await session(house, "ada"))[1], bearer(await token(house))):
-        assert (await visitor.ask("POST", path, way, wanted)).status == 401
-    assert (await visitor.ask("POST", path, basic("ada"), wanted)).status == 200
-    assert await visitor.status(basic("ada", "a new one of mine")) == 200
-
-
-async def test_the_name_behind_an_id_is_not_told(house: House, visitor: Visitor) -> None:
-    """The original's list names services by ids; who may not see one and has its id learns nothing from it."""
-    shop = next(s for s in (await visitor.ask("GET", "/../services", basic("root"))).body if s["name"] == "shop")
-    for path in (f"/../services/{shop['id']}/logs", "/../services/0123456789ab/logs"):
-        answer = await visitor.ask("GET", path, basic("ada"))
-        assert answer.status == 404 and "shop" not in str(answer.body)
-
-
-async def test_a_number_of_lines_that_is_none_is_refused(visitor: Visitor) -> None:
-    for tail in ("0000000" + "9" * 5000, "x", "-1", "1000000", "%D9%A1"):
-        answer = await visitor.ask("GET", f"/../services/web/logs?tail={tail}", basic("root"))
-        assert (answer.status, answer.code) == (400, "invalid_input")
-
-
-async def test_an_admin_of_one_service_does_not_learn_of_others_by_giving_rights(
-    house: House, visitor: Visitor
-) -> None:
-    for scope in ("service:shop", GLOBAL):
-        await house.services.store.grant("bob", Action.VIEW_LOGS, scope, "o8")
-    await house.services.store.grant("ada", Action.ADMIN, WEB, "o8")
-    given = await visitor.ask("POST", "/users/bob/grants", basic("ada"), {"action": "deploy", "scope": WEB})
-    assert [(g["action"], g["scope"]) for g in given.body["grants"]] == [("deploy", WEB)]
-    taken = await visitor.ask("DELETE", f"/users/bob/grants?action=deploy&scope={WEB}", basic("ada"))
-    assert (taken.status, taken.body["grants"]) == (200, [])
-    given = await visitor.ask("POST", "/users/bob/grants", basic("root"), {"action": "deploy", "scope": WEB})
-    assert len(given.body["grants"]) == 3
-
-
-async def test_nobody_but_an_admin_sets_anothers_password(visitor: Visitor) -> None:
-    wanted = {"password": "a new one of mine", "current": PASSWORD}
-    for name in ("bob", "BOB", "root", "admin", "gone"):
-        answer = await visitor.ask("PUT", f"/users/{name}/password", basic("ada"), wanted)
-        assert (answer.status, answer.code) == (403, "forbidden"), "the same for who is not there"
-    assert (await visitor.ask("PUT", "/users/bob/password", basic("root"), wanted)).status == 200
-    assert await visitor.status(basic("bob", "a new one of mine")) == 200
-    assert (await visitor.ask("PUT", "/users/gone/password", basic("root"), wanted)).status == 404
-
-
-async def test_a_session_ends_by_itself(house: House, visitor: Visitor) -> None:
-    for change, time in (
-        ("UPDATE sessions SET seen_at = ?", datetime.now(UTC) - timedelta(days=7)),
-        ("UPDATE sessions SET expires_at = ?", LONG_AGO),
-    ):
-        reads = (await session(house, "ada"))[0]
-        assert await visitor.status(reads) == 200
-        await sql(house, change, time.isoformat())
-        assert await visitor.status(reads) == 401
-
-
-async def test_a_session_in_use_does_not_end_for_want_of_use(house: House, visitor: Visitor) -> None:
-    reads = (await session(house, "ada"))[0]
-    earlier = datetime.now(UTC) - timedelta(days=6, hours=23)
-    await sql(house, "UPDATE sessions SET seen_at = ?", earlier.isoformat())
-    assert await visitor.status(reads) == 200
-    (found,) = await house.services.store.sessions("ada")
-    assert datetime.now(UTC) - found.seen_at < timedelta(minutes=5)
-
-
-async def test_a_cookie_that_was_set_before_the_login_is_worth_nothing_after_it(house: House, visitor: Visitor) -> None:
-    """Session fixation: the secret of a session is made at the login, whatever the browser brought."""
-    planted = "chosen-by-an-attacker"
-    assert await visitor.status(cookie(planted)) == 401
-    opened, secret = await house.services.logins.open_session("ada", PASSWORD, "192.0.2.1", "a browser")
-    assert planted not in (secret, opened.id, opened.csrf)
-    assert await visitor.status(cookie(planted)) == 401
-    assert await visitor.status(cookie(secret)) == 200
-    _, second = await house.services.logins.open_session("ada", PASSWORD, "192.0.2.1", "a browser")
-    assert secret != second
-
-
-async def test_a_session_is_known_by_its_secret_only(house: House, visitor: Visitor) -> None:
-    opened, _ = await house.services.store.open_session("ada", "a test")
-    for wrong in (opened.id, opened.csrf, "", "x", "'", "ada", "\xe4", "x" * 4000):
-        assert await visitor.status(cookie(wrong)) == 401
-
-
-async def test_under_tls_only_the_cookie_with_the_prefix_counts(house: House, visitor: Visitor) -> None:
-    _, secret = await house.services.store.open_session("ada", "a test")
-    tls = {"X-Forwarded-Proto": "https"}
-    assert await visitor.status(cookie(secret) | tls) == 401
-    assert await visitor.status(cookie(secret, "__Host-o8_session") | tls) == 200
-    assert await visitor.status(cookie(secret, "__Host-o8_session")) == 401
-
-
-# -- other people's pages
-
-
-async def test_a_write_with_a_cookie_alone_is_refused(house: House, visitor: Visitor) -> None:
-    reads, writes = await session(house, "ada")
-    lock = {"reason": "why"}
-    other = (await session(house, "ada"))[1]["X-CSRF-Token"]
-    for wrong in ({}, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "x"}, {"X-CSRF-Token": other}, {"X-CSRF-Token": "\xe4"}):
-        answer = await visitor.ask("PUT", "/services/web/lock", reads | wrong, lock)
-        assert (answer.status, answer.code) == (403, "csrf")
-    assert (await house.services.store.service("web")).lock is None
-    assert (await visitor.ask("PUT", "/services/web/lock", writes, lock)).status == 200
-
-
-NOT_OURS = [
-    FOREIGN, "null", "http://", "http://[", "http://[::1", "x", "\xe4", "http://127.0.0.1", "http://localhost",
-    "{own}.evil.example.com", "http://evil@{host}", "http://{host}:80", "http://{host}.", "http://{host}/x@evil",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("origin", NOT_OURS)
-async def test_a_write_from_a_foreign_page_is_refused(house: House, visitor: Visitor, origin: str) -> None:
-    host = visitor.url.removeprefix("http://")
-    headers = {"Origin": origin.format(own=visitor.url, host=host)}
-    for way in (basic("ada"), (await session(house, "ada"))[1]):
-        answer = await visitor.ask("PUT", "/services/web/lock", way | headers, {"reason": "why"})
-        if origin == "http://{host}/x@evil":  # a path in it changes nothing: it is our host
-            assert answer.status in (200, 409)
-        else:
-            assert (answer.status, answer.code) == (403, "foreign_origin")
-            assert (await house.services.store.service("web")).lock is None
-
-
-async def test_o8s_own_pages_may_write_and_so_may_programs(house: House, visitor: Visitor) -> None:
-    own, hold = {"Origin": visitor.url}, {"reason": "why"}
-    for way in (basic("root"), (await session(house, "root"))[1], bearer(await token(house, "root"))):
-        for origin in ({}, own):
-            assert (await visitor.ask("PUT", "/services/web/hold", way | origin, hold)).status == 200
-
-
-async def test_an_allowed_page_may_write_with_a_password_and_not_with_a_cookie(house: House, visitor: Visitor) -> None:
-    """Its user typed the password there; the cookie came along by itself."""
-    page, hold = {"Origin": ALLOWED}, {"reason": "why"}
-    assert (await visitor.ask("PUT", "/services/web/hold", basic("root") | page, hold)).status == 200
-    writes = (await session(house, "root"))[1]
-    assert (await visitor.ask("PUT", "/services/web/hold", writes | page, hold)).code == "foreign_origin"
-
-
-@pytest.mark.parametrize(("origin", "status"), [(FOREIGN, 403), ("null", 403), (None, 101), ("own", 101)])
-async def test_a_foreign_page_opens_no_socket(house: House, visitor: Visitor, origin: str | None, status: int) -> None:
-    """Browsers let every page open a WebSocket to everywhere, and send the cookie along."""
-    await live_with_logs(house)
-    header = {} if origin is None else {"Origin": visitor.url if origin == "own" else origin}
-    for way in ((await session(house, "ada"))[0], basic("ada")):
-        url = f"{visitor.url}/api/v1/services/web/logs/ws"
-        try:
-            async with visitor.client.ws_connect(url, headers=way | header) as socket:
-                assert status == 101
-                await socket.close()
-        except aiohttp.WSServerHandshakeError as refusal:
-            assert refusal.status == status
-
-
-async def test_a_socket_is_opened_from_an_allowed_page_with_a_password_only(house: House, visitor: Visitor) -> None:
-    await live_with_logs(house)
-    url = f"{visitor.url}/api/v1/services/web/logs/ws"
-    async with visitor.client.ws_connect(url, headers=basic("ada") | {"Origin": ALLOWED}) as socket:
-        await socket.close()
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
-        await visitor.client.ws_connect(url, headers=(await session(house, "ada"))[0] | {"Origin": ALLOWED})
-    assert refusal.value.status == 403
-    for wrong in ({}, basic("ada", "a wrong password"), bearer("o8_x")):
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
-            await visitor.client.ws_connect(url, headers=wrong)
-        assert refusal.value.status == 401
-
-
 # -- bodies
 
 
 @pytest.mark.parametrize("body", [
     b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"reason": "\\ud800"}', b"[" * 100_000, b'{"reason": NaN}',
-    b"reason=why", b'{"reason": "why"', b"\0",
+    b"reason=why", b'{"reason": "why"', b"\0", b'{"reason": "why", "seconds": "60"}',
+    b'{"reason": "why", "seconds": true}', b'{"reason": "why", "seconds": ' + b"9" * 5000 + b"}",
+    b'{"reason": "why", "seconds": 60.0}', b'{"reason": 1}',
+    b'{"reason": "why", "seconds": 1e999}', b'{"reason": "why", "seconds": ' + b"9" * 5000 + b".0}",
 ])  # fmt: skip
 async def test_a_malformed_body_is_a_400_after_the_login_and_a_401_before_it(visitor: Visitor, body: bytes) -> None:
     url = "/services/web/lock"
@@ -488,3 +288,39 @@ def test_a_forwarded_address_is_believed_from_this_machine_only(peer: str, said:
 def test_a_forwarded_scheme_is_believed_from_this_machine_only(peer: str, is_secure: bool) -> None:
     request = make_mocked_request("GET", "/").clone(remote=peer, headers={"X-Forwarded-Proto": "https"})
     assert auth.is_secure(request) is is_secure
+
+
+# -- whatever a header holds
+
+
+FRAGMENTS = [
+    "Basic ", "Bearer ", "o8_", "YWRh", "Og==", "=", ":", ";", ",", '"', "'", " ", "\t", "%00", "%ff", "\\", "[", "]",
+    "::1", "127.0.0.1", "http://", "https://", "//", "null", "*", "é", "\xff", "\x80", "9" * 40, "-1", "1e9", "0x", "٣",
+    "x" * 500, "o8_session=", "__Host-o8_session=", "W/", "bytes=0-", "gzip", "chunked", "websocket", "Upgrade",
+    "boundary=",
+]  # fmt: skip
+HEADERS = (
+    "Authorization", "Cookie", "Origin", "Referer", "X-Forwarded-For", "X-Forwarded-Proto", "X-CSRF-Token",
+    "Last-Event-ID", "Idempotency-Key", "Content-Type", "Accept", "Upgrade", "If-None-Match", "Range", "User-Agent",
+    "Access-Control-Request-Method",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_no_header_makes_a_fault(house: House, visitor: Visitor, seed: int) -> None:
+    """Bytes as a hostile program sends them; made-up values on top of good logins, so that they come far."""
+    chance = random.Random(seed)
+    good = [basic("root"), (await session(house, "root"))[1], bearer(await token(house, "root")), {}]
+    calls = (
+        ("GET", "/me"), ("PUT", "/services/web/hold"), ("GET", "/services/gone/logs/events"), ("OPTIONS", "/me"),
+        ("POST", "/../webhooks/github"), ("GET", "/../services"), ("POST", "/../ui/login"), ("GET", "/../ui/"),
+        ("POST", "/../ui/services/web/lock"), ("POST", "/users"), ("GET", "/deployments/1/events"),
+    )  # fmt: skip
+    for _ in range(60):
+        headers = dict(chance.choice(good))
+        for name in chance.sample(HEADERS, chance.randint(1, 4)):
+            value = "".join(chance.choices(FRAGMENTS, k=chance.randint(0, 4)))
+            headers[name] = value.encode().decode("latin-1").strip()
+        method, path = chance.choice(calls)
+        answer = await visitor.ask(method, path, headers, data=chance.choice([None, b"{}", b"a=b", b"\xff{"]))
+        assert answer.status < 500 or (path, answer.status) == ("/../webhooks/github", 503), (method, path, headers)

@@ -31,12 +31,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield house
 
 
-@pytest.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
-    async with visiting(house) as visitor:
-        yield visitor
-
-
 def granted(headers: CIMultiDictProxy[str]) -> tuple[str | None, str | None]:
     return headers.get("Access-Control-Allow-Origin"), headers.get("Access-Control-Allow-Credentials")
 
@@ -93,6 +87,7 @@ async def test_every_answer_says_that_the_page_may_read_it(
     answer = await visitor.ask(method, path, way | {"Origin": ALLOWED[0]}, data=data)
     assert (answer.status, granted(answer.headers)) == (status, (ALLOWED[0], "true")), answer
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Access-Control-Expose-Headers"] == "Link, Retry-After, Idempotency-Replayed"
     assert len(answer.headers.getall("Access-Control-Allow-Origin")) == 1
     assert "Origin" in answer.headers.getall("Vary")
 

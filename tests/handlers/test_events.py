@@ -16,7 +16,7 @@ from bot.models import Kind, State, Wanted
 from bot.permissions import GLOBAL, Action, Grant
 from handlers import streams
 from handlers.api import events
-from tests.handlers.visiting import API, PASSWORD, Visitor, add_user, basic, bearer, session, visiting
+from tests.handlers.visiting import API, PASSWORD, Visitor, add_user, basic, bearer, session
 from tests.small_house import House, open_house
 from tests.store.ledger import Ledger
 
@@ -93,12 +93,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await add_user(house, "root", (Action.ADMIN, GLOBAL))
         await add_user(house, "ada", (Action.VIEW_STATUS, WEB))
         yield house
-
-
-@pytest.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
-    async with visiting(house) as visitor:
-        yield visitor
 
 
 @asynccontextmanager
@@ -289,6 +283,23 @@ async def test_a_login_that_is_over_ends_its_streams(
             await store.remove_token(1)
         await reader.until_ended()
     assert await visitor.status(basic("root")) == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/services/web/logs/ws", "/services/web/logs/ws"])
+async def test_a_login_that_is_over_ends_its_sockets(
+    house: House, visitor: Visitor, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LOOK_AGAIN_S", 0.05)
+    await house.services.store.grant("ada", Action.VIEW_LOGS, WEB, "o8")
+    await house.services.worker.start()
+    await house.deployed("web")
+    reads, _ = await session(house, "ada")
+    async with visitor.client.ws_connect(visitor.url + path, headers=reads) as socket, asyncio.timeout(20):
+        assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
+        await house.services.store.close_sessions("ada")
+        async for _ in socket:
+            pass
+    assert await visitor.status(reads) == 401
 
 
 async def test_a_login_that_lasts_keeps_its_streams(

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from bot import logs
-from bot.logs import board, feed, flows
+from bot.logs import board, budget, feed, flows
 from bot.permissions import Action
 from handlers import application, streams
 from lab.waiting import until
@@ -29,8 +29,12 @@ each_way = pytest.mark.parametrize("kind", KINDS)
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     """`web` 0001 is live and has said two lines. Nobody waits long for anything."""
     for module, name, seconds in (
-        (feed, "LOOK_S", 0.05), (feed, "LINGER_S", 0.1), (board, "GATHER_S", 0.005), (board, "SILENCE_S", 0.05)
-    ):  # fmt: skip
+        (feed, "LOOK_S", 0.05),
+        (feed, "PAUSE_S", 0.0),
+        (feed, "LINGER_S", 0.1),
+        (board, "GATHER_S", 0.005),
+        (board, "SILENCE_S", 0.05),
+    ):
         monkeypatch.setattr(module, name, seconds)
     async with open_house(tmp_path) as house:
         await house.services.worker.start()
@@ -270,6 +274,20 @@ async def test_what_cannot_be_followed_is_a_problem_with_its_status(
         assert (answer.status, (await answer.json(content_type=None))["status"]) == (status, status)
 
 
+@pytest.mark.parametrize("path", ["/services/web/logs", "/services/web/logs?follow=1", "/services/web/logs/events",
+                                  "/events", "/deployments/1/events"])  # fmt: skip
+async def test_a_question_about_the_head_has_no_body_that_the_next_answer_begins_with(house: House, path: str) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(house.services.settings.socket))
+    writer.write(f"HEAD /api/v1{path} HTTP/1.1\r\nHost: o8\r\n\r\n".encode())
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert head.startswith(b"HTTP/1.1 200")
+    writer.write(b"GET /api/v1/services/web HTTP/1.1\r\nHost: o8\r\nConnection: close\r\n\r\n")
+    rest = await asyncio.wait_for(reader.read(), 10)
+    assert rest.startswith(b"HTTP/1.1 200") or not rest, "the next answer, or the end of the connection"
+    writer.close()
+    await nobody_reads(house)
+
+
 async def test_a_place_that_is_none_is_refused(house: House) -> None:
     status, problem = await house.ask("GET", "/services/web/logs/events?after=yesterday")
     assert (status, problem["code"]) == (400, "invalid_input")
@@ -283,22 +301,36 @@ async def test_many_old_lines_come_in_pieces(house: House, kind: str) -> None:
     assert [int(line[:6]) for line in reader.lines] == list(range(5_000, 20_000))
 
 
-async def test_only_a_few_make_docker_read_old_lines_at_once(house: House) -> None:
+async def test_slow_readers_of_old_lines_leave_docker_s_streams_to_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "WAIT_S", 0.2)
     house.engine.lines = [b"x" * 1000] * 30_000
-    stuck = [
-        StuckReader(str(house.services.settings.socket), "text", tail=30_000) for _ in range(3 * logs.OLDER_AT_ONCE)
-    ]
+    stuck = [StuckReader(str(house.services.settings.socket), "text", tail=30_000) for _ in range(2 * budget.STREAMS)]
 
     async def look() -> bool:
-        assert house.engine.open_logs <= logs.OLDER_AT_ONCE + 1
-        return house.engine.open_logs == logs.OLDER_AT_ONCE + 1
+        assert house.engine.open_logs <= budget.STREAMS + 1
+        return house.engine.open_logs == budget.STREAMS + 1
 
     await until(look)
     async with following(house.client, "text", tail=5) as reader:  # has what it wants from the feed
         await reader.has(5)
+    status, problem = await house.ask("GET", "/services/web/logs")
+    assert (status, problem["detail"]) == (409, "Too many read logs at this moment.")
     for each in stuck:
         each.close()
     await nobody_reads(house)
+    async with house.client.get("http://o8/api/v1/services/web/logs?tail=1") as answer:
+        assert await answer.text() == "x" * 1000 + "\n"
+
+
+async def test_who_takes_too_long_for_old_lines_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "LONGEST_S", -1.0)
+    monkeypatch.setattr(feed, "LONGEST_S", -1.0)
+    house.engine.lines = [b"x" * 1000] * 30_000
+    for query in ("?tail=30000", "?tail=30000&follow=1"):
+        async with house.client.get(f"http://o8/api/v1/services/web/logs{query}") as answer:
+            assert "so this reader was cut off. Connect again. ---" in (await answer.text()).splitlines()[-1]
 
 
 def waiting_to_be_sent(house: House) -> list[int]:

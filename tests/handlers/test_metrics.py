@@ -130,7 +130,7 @@ def settings(folder: Path, address: str) -> Settings:
     return Settings(
         o8_data_dir=folder, port=free_port(), docker_host=f"unix://{folder}/no-docker.sock", nginx_mode="system",
         nginx_managed_dir=folder / "sites", nginx_test_command="false", nginx_reload_command="false",
-        metrics_bind=address, auth_password="a long password",
+        nginx_http_port=free_port(), metrics_bind=address, auth_password="a long password",
     )  # fmt: skip
 
 

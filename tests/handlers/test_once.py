@@ -29,12 +29,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield house
 
 
-@pytest.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
-    async with visiting(house) as visitor:
-        yield visitor
-
-
 def keyed(key: str, name: str = "root") -> dict[str, str]:
     return basic(name) | {"Idempotency-Key": key}
 

@@ -17,7 +17,7 @@ from bot.models import Delivery, Kind, Wanted
 from bot.permissions import GLOBAL, Action
 from handlers.api import ROUTES, openapi
 from handlers.api.routing import PREFIX, Page
-from tests.handlers.visiting import PASSWORD, Answer, Visitor, add_user, basic, visiting
+from tests.handlers.visiting import PASSWORD, Answer, Visitor, add_user, basic
 from tests.small_house import House, open_house
 
 DOCUMENT = openapi.document(ROUTES)
@@ -36,12 +36,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await add_user(house, "root", (Action.ADMIN, GLOBAL))
         await house.services.store.remember("slack_team", "T12")
         yield house
-
-
-@pytest.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
-    async with visiting(house) as visitor:
-        yield visitor
 
 
 # -- the document itself

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from bot.models import Kind, Wanted
+from bot.observer import Observer
 from bot.permissions import GLOBAL, GLOBAL_ONLY, Action
 from bot.store.packages import seen
 from bot.webhooks import PackageEvent
-from handlers.orchestr8 import states
+from handlers.orchestr8 import listing, states
 from lab.waiting import until
 from tests.handlers.fronting import IMAGE, NAME, SCOPE, Fronted, fronted
 
@@ -110,6 +111,22 @@ async def test_the_state_is_what_docker_says_in_dockers_words(
     it.house.engine.tell(NAME, "health_status")
     row = await it.root.shows(NAME, lambda row: bool(row) and bool(re.fullmatch(status, row["status"])))
     assert row["state"] == state
+
+
+async def test_a_container_that_somebody_has_removed_is_not_called_running(it: Fronted) -> None:
+    await it.deployed()
+    it.house.engine.replicas.clear()
+    it.house.engine.tell(NAME, "destroy")
+    row = await it.root.shows(NAME, lambda row: row.get("state") == "exited")
+    assert (row["status"], len(row["id"])) == ("No container", 12)
+
+
+async def test_until_docker_has_answered_nothing_is_called_running(it: Fronted) -> None:
+    await it.deployed()
+    (found,) = await it.house.services.store.overview()
+    person = await it.house.services.authority.who("user:root")
+    row = listing.installed(found, Observer(it.house.engine), None, person)
+    assert has_the_shape(row) and row["state"] == "unknown"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [

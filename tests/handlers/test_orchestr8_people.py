@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bot.permissions import GLOBAL, GLOBAL_ONLY, Action
+from lab.front_end import FrontEnd
 from tests.handlers.fronting import NAME, SCOPE, Fronted, fronted
 from tests.handlers.visiting import PASSWORD, bearer, session
 
@@ -140,6 +141,27 @@ async def test_ones_own_password_is_changed_and_the_old_one_is_worth_nothing(it:
     assert (await page.call("GET", "/services")).status == 401
     page.log_in("ada", "a new one of mine")
     assert len(await page.services()) == 1
+
+
+async def test_a_page_left_open_with_the_old_password_locks_nobody_out(it: Fronted) -> None:
+    """It asks for the list every few seconds; that is no guessing."""
+    old = await it.page("ada", (A.VIEW_STATUS, SCOPE))
+    assert (await old.call("GET", "/services")).status == 200
+    new = FrontEnd(it.root.client, it.root.server, "ada", PASSWORD)
+    assert (await new.change_password("a new one of mine")).status == 200
+    assert {(await old.call("GET", "/services")).status for _ in range(8)} == {401}
+    new.log_in("ada", "a new one of mine")
+    assert (await new.call("GET", "/services")).status == 200
+
+
+async def test_guesses_are_slowed_all_the_same(it: Fronted) -> None:
+    page = await it.page("ada")
+    assert (await page.call("GET", "/services")).status == 200
+    for number in range(5):
+        page.log_in("ada", f"guess number {number}")
+        assert (await page.call("GET", "/services")).status == 401
+    page.log_in("ada", PASSWORD)
+    assert (await page.call("GET", "/services")).status == 429
 
 
 async def test_a_session_or_a_token_changes_no_password(it: Fronted) -> None:

@@ -14,7 +14,7 @@ from bot.models import Delivery, Kind, State, Wanted
 from bot.permissions import GLOBAL, Action
 from handlers.api import ROUTES
 from handlers.api.routing import Page
-from tests.handlers.visiting import Visitor, add_user, basic, visiting
+from tests.handlers.visiting import Visitor, add_user, basic
 from tests.small_house import House, open_house
 
 SIZES = [0, 1, 6, 7, 8, 21, 50]
@@ -30,12 +30,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         await add_user(house, "root", (Action.ADMIN, GLOBAL))
         await add_user(house, "ada", (Action.VIEW_STATUS, "service:web"))
         yield house
-
-
-@pytest.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
-    async with visiting(house) as visitor:
-        yield visitor
 
 
 async def walk(visitor: Visitor, path: str, name: str = "root") -> list[list[Any]]:

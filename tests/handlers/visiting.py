@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import aiohttp
 import orjson
 from multidict import CIMultiDictProxy
+from sqlite_utils import Database
 
 from bot.passwords import Passwords
+from bot.permissions import Grant
 from tests.small_house import House
 
 PASSWORD = "correct horse battery"
@@ -69,6 +72,20 @@ async def session(house: House, name: str) -> tuple[dict[str, str], dict[str, st
     """A new session of `name`: headers for questions, and those for writes."""
     found, secret = await house.services.store.open_session(name, "a test")
     return cookie(secret), cookie(secret) | {"X-CSRF-Token": found.csrf}
+
+
+async def token(house: House, owner: str = "ada", *grants: Grant, expires_at: datetime | None = None) -> str:
+    """The secret of a new one; without `grants` it may all that its owner may."""
+    return (await house.services.store.add_token(owner, "a test", grants or None, expires_at))[1]
+
+
+async def sql(house: House, query: str, *values: str) -> None:
+    """Changes what no call of o8 changes."""
+
+    def work(db: Database) -> None:
+        db.execute(query, values)
+
+    await house.services.store.write(work)
 
 
 def basic(name: str, password: str = PASSWORD) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 from datetime import UTC, datetime, timedelta
 
 from bot.engines import Replica
-from bot.errors import EngineUnavailable
+from bot.errors import EngineError, EngineUnavailable
 from bot.logs import Line
 from bot.models import Address, Slot
 
@@ -30,6 +30,8 @@ class ScriptedEngine:
     def __init__(self) -> None:
         self.containers: dict[str, Container] = {}
         self.is_down = False
+        self.looks = 0
+        self.refusal = ""  # of every log
         self.streams = 0
         self.opened = 0
         self._now = 0
@@ -48,6 +50,26 @@ class ScriptedEngine:
             at = START + timedelta(microseconds=self._now)
             container.lines.append((at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "007Z", text))
         self._wake(container)
+
+    def write_again(self, container: Container, count: int) -> None:
+        """The last lines come once more, as from a Docker that has just begun a new file."""
+        container.lines += container.lines[-count:]
+        self._wake(container)
+
+    def write_overtaken(self, container: Container, text: str) -> None:
+        """A line whose time is before that of the last one."""
+        at = START + timedelta(microseconds=self._now - 10)
+        container.lines.append((at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "007Z", text))
+        self._wake(container)
+
+    def set_clock_back(self, hours: int) -> None:
+        self._now -= hours * 3_600_000_000
+
+    def live_once_more(self, container: Container, *texts: str) -> None:
+        """Starts, writes, dies; at no look was it seen running."""
+        container.is_running, lives = False, container.replica.restarts + 1
+        container.replica = container.replica.model_copy(update={"state": "restarting", "restarts": lives})
+        self.write(container, *texts)
 
     def end(self, container: Container) -> None:
         container.is_running = False
@@ -68,6 +90,7 @@ class ScriptedEngine:
         self.is_down = False
 
     async def observe(self, service: str = "") -> tuple[Replica, ...]:
+        self.looks += 1
         self._check()
         return tuple(c.replica for c in self.containers.values() if c.replica.service == service)
 
@@ -75,6 +98,8 @@ class ScriptedEngine:
         self, replica: str, *, tail: int | None, since: datetime | None, follow: bool, timestamps: bool
     ) -> AsyncGenerator[bytes, None]:
         self._check()
+        if self.refusal:
+            raise EngineError(self.refusal)
         container = self.containers[replica]
         place = len(container.lines)
         begin = since.strftime("%Y-%m-%dT%H:%M:%S.%f") if since else ""

@@ -31,6 +31,20 @@ class Reader:
     trouble: BaseException | None = None
 
     @property
+    def cursor(self) -> Cursor:
+        """Where it is; as its id would say."""
+        found = Cursor()
+        for line in self.lines:
+            found.note(Cursor({line.origin.replica: line.place}))
+        return Cursor.read(str(found))
+
+    async def is_told(self, words: str) -> None:
+        async def look() -> bool:
+            return any(words in line.text for line in self.lines if line.is_marker)
+
+        await until(look)
+
+    @property
     def texts(self) -> list[str]:
         return [line.text for line in self.lines]
 
@@ -86,8 +100,12 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
     for module, name, seconds in (
-        (feed, "LOOK_S", 0.02), (board, "GATHER_S", 0.005), (board, "SILENCE_S", 0.05), (feed, "LINGER_S", 0.2)
-    ):  # fmt: skip
+        (feed, "LOOK_S", 0.02),
+        (feed, "PAUSE_S", 0.0),
+        (board, "GATHER_S", 0.005),
+        (board, "SILENCE_S", 0.05),
+        (feed, "LINGER_S", 0.2),
+    ):
         monkeypatch.setattr(module, name, seconds)
     store, engine = await Store.open(tmp_path / "o8.sqlite"), ScriptedEngine()
     await store.apply(read({"name": "web", "image": "ghcr.io/acme/web", "port": 80}), 100)
@@ -302,6 +320,174 @@ async def test_readers_of_a_service_that_is_removed_are_told(place: Place, web: 
 
         assert await until(is_told)
     assert isinstance(reader.trouble, NotFound)
+
+
+async def test_a_container_that_is_never_seen_running_is_followed_through_all_its_lives(
+    place: Place, web: Container
+) -> None:
+    async with place.reader() as reader:
+        place.engine.write(web, "life 0")
+        await reader.has(1)
+        for life in range(1, 5):
+            place.engine.live_once_more(web, f"life {life}")
+            await reader.has(life + 1)
+    assert reader.written == [f"life {life}" for life in range(5)]
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+async def test_lines_that_overtake_one_another_are_all_read(place: Place, web: Container, is_cut: bool) -> None:
+    async with place.reader() as reader:
+        for number in range(0, 20, 2):
+            place.engine.write(web, f"line {number}")
+            place.engine.write_overtaken(web, f"line {number + 1}")
+            await reader.has(number + 2)
+            if is_cut:
+                await interrupt(place, reader)
+    assert reader.written == numbered(0, 20)
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+async def test_a_clock_that_is_set_back_silences_no_log(place: Place, web: Container, is_cut: bool) -> None:
+    async with place.reader() as reader:
+        for number in range(0, 8, 2):
+            place.engine.write(web, f"line {number}")
+            place.engine.set_clock_back(1)
+            place.engine.write(web, f"line {number + 1}")
+            await reader.has(number + 2)
+            if is_cut:
+                await interrupt(place, reader)
+                await until(lambda: is_read(place))  # Docker is asked by time, so not both at the same moment
+    assert reader.written == numbered(0, 8)
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+async def test_lines_that_docker_gives_twice_are_read_once(place: Place, web: Container, is_cut: bool) -> None:
+    async with place.reader() as reader:
+        for first in range(0, 50, 10):
+            place.engine.write(web, *numbered(first, first + 10))
+            place.engine.write_again(web, 5)
+            await reader.has(first + 10)
+            if is_cut:
+                await interrupt(place, reader)
+    assert reader.written == numbered(0, 50)
+
+
+async def test_a_silent_replica_is_not_forgotten_beside_a_loud_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "RING_BYTES", 40_000)
+    id = await place.release()
+    silent, loud = place.engine.start("web", "b", id, 0), place.engine.start("web", "b", id, 1)
+    place.engine.write(silent, *numbered(0, 20))
+    async with place.reader(tail=0) as early:
+        for first in range(1000, 2000, 100):
+            place.engine.write(loud, *numbered(first, first + 100))
+            await early.has(first - 900)
+        async with place.reader(tail=5) as late:
+            await late.has(10)
+            assert late.written == [*numbered(15, 20), *numbered(1995, 2000)]
+
+
+async def test_who_comes_back_while_docker_is_away_gets_nothing_twice(place: Place, web: Container) -> None:
+    place.engine.write(web, *numbered(0, 10))
+    async with place.reader() as first:
+        await first.has(10)
+    await is_forgotten(place)
+    place.engine.go_down()
+    async with place.reader(after=first.cursor) as again, place.reader(tail=3) as other:
+        for reader in (again, other):
+            await reader.is_told("Docker does not answer")
+        place.engine.write(web, "new")
+        place.engine.come_up()
+        for reader, expected in ((again, ["new"]), (other, ["line 8", "line 9", "new"])):
+            await reader.has(len(expected))
+            assert reader.written == expected
+            assert len([line for line in reader.lines if line.is_marker]) == 1
+
+
+async def test_who_was_away_over_a_switch_gets_the_rest_of_the_old_release(place: Place, web: Container) -> None:
+    place.engine.write(web, *numbered(0, 10))
+    async with place.reader() as first:
+        await first.has(10)
+    await is_forgotten(place)
+    place.engine.write(web, "old 1", "old 2")
+    place.engine.end(web)
+    new = place.engine.start("web", "a", 2)
+    place.engine.write(new, "new 1")
+    await place.release(1)
+    async with place.reader(after=first.cursor) as again:
+        await again.has(3)
+    assert again.written == ["old 1", "old 2", "new 1"]
+
+
+async def test_what_nobody_reads_takes_no_memory(place: Place, web: Container) -> None:
+    async with place.reader() as reader:
+        place.engine.write(web, "x")
+        await reader.has(1)
+    await is_forgotten(place)
+
+
+async def test_who_comes_as_a_feed_ends_has_a_new_one(
+    place: Place, web: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "LINGER_S", 0.0)
+    monkeypatch.setattr(feed, "LOOK_S", 0.001)
+    for number in range(100):
+        async with place.reader(tail=1) as reader:
+            place.engine.write(web, f"{number}")
+            await reader.has(1)
+            assert reader.trouble is None
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+
+
+async def test_a_log_that_cannot_be_read_is_told_once_and_tried_again(place: Place, web: Container) -> None:
+    place.engine.refusal = "32 logs are being read already."
+    async with place.reader() as reader:
+        await reader.is_told("cannot be read: 32 logs are being read already.")
+        looks = place.engine.looks
+
+        async def has_looked() -> bool:
+            return place.engine.looks > looks + 5
+
+        await until(has_looked)
+        place.engine.refusal = ""
+        place.engine.write(web, "x")
+        await reader.has(1)
+        assert len([line for line in reader.lines if line.is_marker]) == 1
+
+
+async def test_what_cannot_be_masked_is_not_shown(place: Place) -> None:
+    other = Vault("cd" * 32)
+    await place.store.add_environment("web", 0, other.seal("A=canary-1", "environment/web/1"), ["A"], "cli:x")
+    web = place.engine.start("web", "b", await place.release())
+    place.engine.write(web, "canary-1")
+    async with place.reader() as reader:
+        await reader.is_told("cannot be read")
+    assert reader.written == []
+
+
+async def interrupt(place: Place, reader: Reader) -> None:
+    """Docker is away for a moment."""
+    told = len(reader.lines)
+    place.engine.go_down()
+
+    async def is_told() -> bool:
+        return any(line.is_marker for line in reader.lines[told:])
+
+    await until(is_told)
+    place.engine.come_up()
+
+
+async def is_read(place: Place) -> bool:
+    return place.engine.streams > 0
+
+
+async def is_forgotten(place: Place) -> None:
+    async def look() -> bool:
+        return not place.logs._feeds and place.engine.streams == 0
+
+    await until(look)
 
 
 async def _first(batches: AsyncIterator[Batch], count: int) -> AsyncIterator[Batch]:

@@ -27,6 +27,14 @@ async def test_a_change_of_what_was_removed_does_not_bring_it_back(ledger: Ledge
     assert await ledger.store.service_names() == ()
 
 
+async def test_of_two_who_add_a_service_one_is_told_that_it_is_there(ledger: Ledger) -> None:
+    first, second = configuration(), configuration(port=9090)
+    assert await ledger.store.apply(first, 100, "absent") is True
+    with pytest.raises(ChangedMeanwhile):
+        await ledger.store.apply(second, 100, "absent")
+    assert (await ledger.store.service("web")).configuration == first
+
+
 @pytest.mark.parametrize(("changes", "is_known"), [
     ({}, True), ({"replicas": 2}, True), ({"follow": {"auto_deploy": "off"}}, True),
     ({"image": "ghcr.io/acme/other"}, False), ({"follow": {"policy": "semver"}}, False),

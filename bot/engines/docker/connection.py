@@ -30,7 +30,7 @@ Client = docker.APIClient
 CONNECT_S = 5.0
 PIECE = 64 * 1024  # bytes read from a stream at once
 SMALL_PIECE = 16 * 1024  # a socket holds less than 300 of Docker's lines, so what is fuller is read on at once
-SHORT_THREADS, LONG_THREADS = 8, 48  # long: streams, and stops that wait for a program to end
+SHORT_THREADS, LONG_THREADS = 8, 64  # long: streams, stops that wait for a program to end, statistics
 LOOK = "`systemctl status docker` shows how it is."
 log = logging.getLogger(__name__)
 

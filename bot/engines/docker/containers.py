@@ -89,10 +89,15 @@ class Containers:
         return found if labels.get(allow.INSTALLATION) == self._installation else None
 
     async def stats(self, container_id: str) -> dict[str, Any] | None:
-        """What one container uses at this moment, at once; None when it is gone."""
+        """What one container uses at this moment; None when it is gone.
+
+        Docker answers with its next tick, of which there is one a second, so this must not hold a short thread.
+        """
         allow.replica_id(container_id)
         return await self.unless_gone(
-            f"measure {container_id:.12}", lambda client: client.stats(container_id, stream=False, one_shot=True)
+            f"measure {container_id:.12}",
+            lambda client: client.stats(container_id, stream=False, one_shot=True),
+            extra_s=1,
         )
 
     async def create(self, workload: Workload, index: int) -> None:

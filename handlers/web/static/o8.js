@@ -2,32 +2,44 @@
 "use strict";
 
 const csrf = document.querySelector("meta[name=csrf]")?.content ?? "";
-const state = document.getElementById("link-state");
 
 // ---- what is marked `data-live` is fetched anew when a deployment of its service has changed
 
-const live = [...document.querySelectorAll("[data-live]")];
 const EVERY_MS = 30000; // processors and memory make no event
+const MOVING_MS = 1000; // nor do the bytes of a pull
 let waiting = 0;
 
 async function refresh() {
   waiting = 0;
   if (document.hidden) return;
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-O8-Refresh": "1" } });
   if (answer.redirected && new URL(answer.url).pathname === "/ui/login") return location.reload();
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const part of document.querySelectorAll("[data-live]")) {
-    const fresh = page.getElementById(part.id);
-    const isTyping = part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-    if (!fresh || isTyping || fresh.innerHTML === part.dataset.shown) continue;
-    const place = focused(part);
-    part.dataset.shown = fresh.innerHTML;
-    part.innerHTML = fresh.innerHTML;
-    place();
-  }
+  for (const part of document.querySelectorAll("[data-live]")) replace(part, page.getElementById(part.id));
   filter();
   times();
+  if (document.querySelector("[data-moves]")) soon(MOVING_MS);
+}
+
+function replace(part, fresh) {
+  const isTyping = part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+  if (!fresh || isTyping) return;
+  if (fresh.dataset.say && fresh.dataset.say !== part.dataset.say) announce(fresh.dataset.say);
+  part.dataset.say = fresh.dataset.say ?? "";
+  part.toggleAttribute("data-moves", fresh.hasAttribute("data-moves"));
+  if (bare(fresh) === bare(part)) return;
+  const place = focused(part);
+  part.replaceChildren(...fresh.childNodes);
+  place();
+}
+
+// A part without what a script has changed in it: times in words, rows that are filtered out.
+function bare(part) {
+  const copy = part.cloneNode(true);
+  for (const one of copy.querySelectorAll("time")) one.replaceWith(one.dateTime);
+  for (const one of copy.querySelectorAll("tr")) one.hidden = false;
+  return copy.innerHTML;
 }
 
 // Puts the keyboard's place back to the same link or button after its part was replaced.
@@ -37,21 +49,37 @@ function focused(part) {
   const kind = one.tagName, text = one.textContent, index = [...part.querySelectorAll(kind)].indexOf(one);
   return () => {
     const all = [...part.querySelectorAll(kind)];
-    (all[index]?.textContent === text ? all[index] : all.find((other) => other.textContent === text))?.focus();
+    const same = all[index]?.textContent === text ? all[index] : all.find((other) => other.textContent === text);
+    (same ?? document.getElementById("main")).focus({ preventScroll: true });
   };
 }
 
-function soon() {
-  waiting ||= setTimeout(() => refresh().catch(() => {}), 250);
+// For screen readers: only what has changed in words, never a whole part.
+function announce(text) {
+  document.getElementById("announcer").textContent = text;
 }
 
-if (live.length && window.EventSource) {
+function soon(pause = 250) {
+  waiting ||= setTimeout(() => refresh().catch(() => {}), pause);
+}
+
+const live = [...document.querySelectorAll("[data-live]")];
+if (live.length) {
+  const link = document.getElementById("link");
   const names = new Set(live.map((part) => part.dataset.live));
   const only = names.size === 1 && !names.has("all") ? `?service=${encodeURIComponent([...names][0])}` : "";
   const events = new EventSource(`/api/v1/events${only}`);
-  events.addEventListener("deployment", soon);
-  events.onopen = () => { state.textContent = "live"; };
-  events.onerror = () => { state.textContent = "connecting again"; };
+  events.addEventListener("deployment", () => soon());
+  events.onopen = () => {
+    if (link.className === "gone") announce("The connection is back.");
+    [link.className, link.textContent] = ["live", "live"];
+    soon();
+  };
+  events.onerror = () => {
+    if (link.className === "live") announce("The connection is lost; trying again.");
+    [link.className, link.textContent] = ["gone", "connecting again"];
+    soon(); // perhaps nobody is logged in here any more
+  };
   setInterval(soon, EVERY_MS);
   addEventListener("pagehide", () => events.close());
   addEventListener("visibilitychange", () => document.hidden || soon());
@@ -63,11 +91,17 @@ function filter() {
   const input = document.querySelector("[data-filter]");
   if (!input) return;
   const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-  for (const row of document.querySelectorAll(`#${input.dataset.filter} tr[data-words]`)) {
-    row.hidden = !words.every((word) => row.dataset.words.toLowerCase().includes(word));
-  }
+  const rows = [...document.querySelectorAll(`#${input.dataset.filter} tr[data-words]`)];
+  for (const row of rows) row.hidden = !words.every((word) => row.dataset.words.toLowerCase().includes(word));
+  const count = rows.filter((row) => !row.hidden).length;
+  for (const none of document.querySelectorAll(`#${input.dataset.filter} [data-no-match]`)) none.hidden = count > 0;
+  return count;
 }
-document.querySelector("[data-filter]")?.addEventListener("input", filter);
+document.querySelector("[data-filter]")?.addEventListener("input", () => {
+  const count = filter();
+  announce(count === 1 ? "1 service" : `${count} services`);
+});
+filter(); // a browser that goes back fills in what was typed
 
 // ---- times in words of now, and in the reader's own clock when pointed at
 
@@ -87,6 +121,10 @@ times();
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
+  // Sent once. A moment later, as the browser has yet to read which button it was.
+  if (!event.defaultPrevented && event.target.method === "post") {
+    setTimeout(() => event.target.querySelectorAll("button").forEach((button) => { button.disabled = true; }));
+  }
 });
 
 // ---- the live log
@@ -128,9 +166,9 @@ if (log) {
     time.className = "at";
     time.textContent = `${at.slice(11, 23)} `;
     row.append(time);
-    if (number > 1) {
+    if (number > 1) { // of several replicas
       const which = document.createElement("span");
-      which.className = "number";
+      which.className = "which";
       which.textContent = `${number} | `;
       row.append(which);
     }
