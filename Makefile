@@ -65,8 +65,8 @@ bench-logs: setup  ## what it costs that 200 people follow a log of 5,000 lines 
 torture: setup  ## deliveries while o8 is killed at its own writes (KILLS=250, about 6 minutes); writes docs/results/
 	$(BIN)/python -m lab.torture --kills $(or $(KILLS),250)
 
-contract: setup  ## whether the API keeps its description, by made-up requests (MINUTES=10); writes docs/results/
-	$(BIN)/python -m lab.contract --minutes $(or $(MINUTES),10)
+contract: setup  ## whether the API keeps its description, by made-up requests (MINUTES=10 SEED=1); writes docs/results/
+	$(BIN)/python -m lab.contract --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 explore: setup  ## the property tests with many new random values
 	O8_HYPOTHESIS=explore $(BIN)/pytest -q -n 2 -m "not parts" --timeout=900
