@@ -17,6 +17,8 @@ from handlers.api.routing import Route
 from tests.handlers.visiting import Answer, Visitor, add_user, basic, visiting
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 HOLD, CANARY = {"reason": "why"}, "canary-of-a-secret-value"
 
 
