@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import aiohttp
 import pytest
@@ -327,3 +329,20 @@ async def test_a_socket_is_opened_from_an_allowed_page_with_a_password_only(hous
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
             await visitor.client.ws_connect(url, headers=wrong)
         assert refusal.value.status == 401
+
+
+async def test_a_browser_that_calls_itself_by_bytes_of_no_charset_may_log_in(house: House, visitor: Visitor) -> None:
+    """aiohttp hands such bytes on as half characters, which neither a database nor JSON takes."""
+    body = f"username=ada&password={quote_plus(PASSWORD)}".encode()
+    head = (
+        b"POST /ui/login HTTP/1.1\r\nHost: o8\r\nConnection: close\r\nUser-Agent: \xff\xfe\r\n"
+        b"X-Forwarded-For: \xff\xfe\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: "
+    )
+    port = int(visitor.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + str(len(body)).encode() + b"\r\n\r\n" + body)
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 303 "), answer
+    assert len(await house.services.store.sessions("ada")) == 1
+    assert (await house.services.store.audit())[0].action == "log in"
