@@ -310,7 +310,8 @@ HEADERS = (
 @pytest.mark.parametrize("request_", [
     b"GET /api/v1/me HTTP/1.1\r\nHost: o8\r\nAuthorization: Bearer o8_canary\0\r\n\r\n",
     b"GET /api/v1/me?token=o8_canary\xff HTTP/1.1\r\nHost: o8\r\n\r\n", b"o8_canary\r\n\r\n",
-    b"\x16\x03\x01o8_canary\r\n\r\n", b"GET /o8_canary HTTP/9.9\r\n\r\n", b"POST / HTTP/1.1\r\nHost: o8\r\nContent-Length: o8_canary\r\n\r\n",
+    b"\x16\x03\x01o8_canary\r\n\r\n", b"GET /o8_canary HTTP/9.9\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: o8\r\nContent-Length: o8_canary\r\n\r\n",
 ])  # fmt: skip
 async def test_what_is_no_http_is_refused_and_not_logged(
     visitor: Visitor, request_: bytes, caplog: pytest.LogCaptureFixture
