@@ -28,9 +28,7 @@ class DeploymentCommands(Actor):
         named = _named(release)
         found = await self._store.service(service)
         waits = found.configuration.follow.auto_deploy == "approve" and not bypass
-        return await self._want(
-            self._wanted(service, Kind.DEPLOY, reason=reason, needs_approval=waits, **named)
-        )
+        return await self._want(self._wanted(service, Kind.DEPLOY, reason=reason, needs_approval=waits, **named))
 
     @checks_itself(Action.ADD_NEW_SERVICE)
     async def first_deployment(self, service: str, release: str = "") -> Deployment:
