@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs torture contract explore rounds docs lock clean
+.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs torture contract explore rounds pictures docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
@@ -70,6 +70,10 @@ contract: setup  ## whether the API keeps its description, by made-up requests (
 
 explore: setup  ## the property tests with many new random values
 	O8_HYPOTHESIS=explore $(BIN)/pytest -q -n 2 -m "not parts" --timeout=900
+
+pictures: setup  ## take the pictures of docs/dashboard.md anew
+	mkdir -p docs/images
+	O8_PICTURES=docs/images $(BIN)/pytest -q tests/browser/test_every_page.py
 
 rounds: setup  ## all faults and kills again and again (TIMES=10), until one round fails
 	for round in $$(seq $(or $(TIMES),10)); do \

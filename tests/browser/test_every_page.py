@@ -5,6 +5,7 @@ https://github.com/dequelabs/axe-core finds what can be found by a program of th
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,15 @@ SCREENS: dict[str, dict[str, Any]] = {
 }
 
 
+# What docs/dashboard.md shows; `make pictures` takes them anew.
+PICTURES = {
+    ("light screen", "/ui/"): "services", ("light screen", "/ui/services/web"): "service",
+    ("light screen", "/ui/deployments/16"): "deployment", ("light screen", "/ui/services/web/logs"): "log",
+    ("light screen", f"/ui/users/{ADMIN}"): "user", ("dark phone", "/ui/"): "services-phone",
+    ("dark phone", "/ui/services/web"): "service-phone",
+}  # fmt: skip
+
+
 class Gallery(NamedTuple):
     chromium: Browser
     url: str
@@ -61,6 +71,8 @@ async def test_every_page_can_be_read_by_everybody(gallery: Gallery, screen: str
     for path in PAGES:
         await window.page.goto(path)
         found += [f"{path}: {complaint}" for complaint in await _complaints(window)]
+        if (folder := os.environ.get("O8_PICTURES")) and (screen, path) in PICTURES:
+            await window.page.screenshot(path=Path(folder) / f"{PICTURES[screen, path]}.png")
     await window.press("Log out", ".top")
     found += [f"/ui/login: {complaint}" for complaint in await _complaints(window)]
     await context.close()
