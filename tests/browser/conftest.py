@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -10,12 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request, Response, async_playwright
 
 from lab.house import House, house
 from tests.browser.window import Window
 from tests.system.conftest import MakeTenant, move_in
 
+_CHANGED = "ERR_NETWORK_CHANGED"  # Chromium drops what it loads when a container comes or goes
 Open = Callable[..., Awaitable[Window]]
 # Nothing that calls home: https://github.com/GoogleChrome/chrome-launcher/blob/main/docs/chrome-flags-for-tools.md
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
@@ -70,14 +72,21 @@ async def window(home: House, chromium: Browser) -> AsyncIterator[Open]:
 
 
 def _listen(page: Page, complaints: list[str]) -> None:
+    retries: set[asyncio.Future[Response | None]] = set()
+
     def hear(said: ConsoleMessage) -> None:
         is_refusal = "responded with a status of 4" in said.text  # which Chromium notes, and a test looks at
-        if said.type in ("error", "warning") and not is_refusal:
+        if said.type in ("error", "warning") and not is_refusal and _CHANGED not in said.text:
             complaints.append(said.text)
 
     def watch(asked: Request) -> None:
         if urlsplit(asked.url).hostname not in ("127.0.0.1", None):
             complaints.append(f"asked {asked.url}")
+
+    def try_again(asked: Request) -> None:
+        if _CHANGED in (asked.failure or "") and asked.is_navigation_request() and asked.method == "GET":
+            retries.add(task := asyncio.ensure_future(page.goto(asked.url)))
+            task.add_done_callback(retries.discard)
 
     async def agree(dialog: Dialog) -> None:
         await dialog.accept()
@@ -86,3 +95,4 @@ def _listen(page: Page, complaints: list[str]) -> None:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("dialog", agree)
     page.on("request", watch)
+    page.on("requestfailed", try_again)

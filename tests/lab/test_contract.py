@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 async def test_the_api_keeps_what_its_description_says(tmp_path: Path) -> None:
     async with contract.described(tmp_path) as (_, url):
-        outcome = await contract.check(url, 20, 3, tmp_path)
+        outcome = await contract.check(url, 6, 3, tmp_path)
     assert outcome.is_kept, outcome.text
 
 
@@ -26,6 +26,6 @@ async def test_a_description_that_is_not_true_is_found_out(tmp_path: Path) -> No
     file = tmp_path / "untrue.json"
     file.write_bytes(orjson.dumps(untrue))
     async with contract.described(tmp_path) as (_, url):
-        outcome = await contract.check(url, 10, 3, tmp_path, str(file))
+        outcome = await contract.check(url, 5, 3, tmp_path, str(file))
     assert not outcome.is_kept
     assert "GET /api/v1/me" in outcome.text and "Response violates schema" in outcome.text, outcome.text

@@ -17,13 +17,18 @@ from tests.system.alone import QUIET, VISITORS, a_tenant, release
 
 pytestmark = [pytest.mark.parts, pytest.mark.usefixtures("engine_host")]
 CONVERGED_S = 15.0
-EVERYWHERE = [pytest.param(state, moment, id=f"{state}-{moment}") for state in STEPS for moment in Moment]
+thorough = pytest.mark.thorough
+# After a step's commit and before the next one's effect are nearly the same moment.
+EVERYWHERE = [
+    pytest.param(state, moment, id=f"{state}-{moment}", marks=thorough if moment is Moment.AFTER_COMMIT else ())
+    for state in STEPS for moment in Moment
+]  # fmt: skip
 SOMEWHERE = [
-    pytest.param(State.PULLING, Moment.AFTER_EFFECT, id="pulled"),
+    pytest.param(State.PULLING, Moment.AFTER_EFFECT, id="pulled", marks=thorough),
     pytest.param(State.STARTING, Moment.AFTER_EFFECT, id="started"),
-    pytest.param(State.SWITCHING, Moment.BEFORE_EFFECT, id="not switched"),
+    pytest.param(State.SWITCHING, Moment.BEFORE_EFFECT, id="not switched", marks=thorough),
     pytest.param(State.SWITCHING, Moment.AFTER_EFFECT, id="switched"),
-    pytest.param(State.WATCHING, Moment.BEFORE_EFFECT, id="watching"),
+    pytest.param(State.WATCHING, Moment.BEFORE_EFFECT, id="watching", marks=thorough),
 ]
 
 
