@@ -1,10 +1,9 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs torture contract explore rounds pictures docs lock clean
+.PHONY: help setup demo run test test-fast coverage lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs torture contract explore rounds pictures docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
-COVERED := --cov=bot --cov=handlers --cov-report=term:skip-covered --cov-fail-under=90
 # Extras stay in the locks: pip looks for `coverage[toml]` apart from `coverage`, and would take a newer one without hashes.
 # The locks hold what the public index serves, whatever this machine's pip is told; no place goes into them.
 COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null CUSTOM_COMPILE_COMMAND="make lock" \
@@ -22,13 +21,16 @@ demo: setup  ## see a push deploy, a bad image fail and a rollback, on this mach
 run: setup  ## start o8 with the settings of the environment and .env
 	$(BIN)/python -m bot serve
 
-test: setup  ## all tests, the fast ones first, which alone must run 90 % of the code
-	@rm -f .coverage .coverage.*
-	$(BIN)/pytest -q -n 4 -m "not parts" $(COVERED)
+test: setup  ## all tests, the fast ones first
+	$(BIN)/pytest -q -n 4 -m "not parts"
 	$(BIN)/python -m lab.engine $(BIN)/pytest -q -n 4 -m "parts and not thorough"
 
 test-fast: setup  ## the tests without Docker, nginx and registry, in seconds
 	$(BIN)/pytest -q -n 2 -m "not parts and not slow"
+
+coverage: setup  ## the tests without real parts alone must run 90 % of the code
+	@rm -f .coverage .coverage.*
+	$(BIN)/pytest -q -n 4 -m "not parts" --cov=bot --cov=handlers --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ async def test_the_api_keeps_what_its_description_says(tmp_path: Path) -> None:
 async def test_a_description_that_is_not_true_is_found_out(tmp_path: Path) -> None:
     """The control: the same run fails, once by an answer of another type and once by a right that nobody asks for."""
     untrue = openapi.document(ROUTES)
+    untrue["paths"] = {path: call for path, call in untrue["paths"].items() if path.endswith("/me")}  # at once
     untrue["components"]["schemas"]["Me"]["properties"]["username"] = {"type": "integer"}
     file = tmp_path / "untrue.json"
     file.write_bytes(orjson.dumps(untrue))
