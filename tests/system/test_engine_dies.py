@@ -43,11 +43,13 @@ async def frozen(engine: PrivateEngine) -> None:
     engine.thaw()
 
 
-MILD = {(stopped, "pulling"), (stopped, "checking"), (frozen, "starting"), (frozen, "watching")}
+MILD = {(stopped, state) for state in ("pulling", "checking", "watching")} | {
+    (frozen, state) for state in ("pulling", "starting", "watching")
+}
 
 
 @pytest.mark.parametrize(("death", "state"), [
-    # Kills at every step; of the milder deaths two each, the others are for `make rounds`.
+    # Kills at every step; of the milder deaths one each, the others are for `make rounds`.
     pytest.param(death, state, id=f"{death.__name__}-{state}",
                  marks=pytest.mark.thorough if (death, state) in MILD else ())
     for death in (killed, stopped, frozen) for state in STATES

@@ -96,7 +96,10 @@ async def test_a_killed_rollback_converges_and_loses_no_request(state: State, mo
         assert report.failed == 0, str(report)
 
 
-@pytest.mark.parametrize("state", [State.STARTING, State.CHECKING, State.SWITCHING])
+@pytest.mark.parametrize(
+    "state",
+    [pytest.param(State.STARTING, marks=thorough), pytest.param(State.CHECKING, marks=thorough), State.SWITCHING],
+)
 async def test_a_deployment_killed_three_times_before_the_switch_fails_and_the_old_one_serves(state: State) -> None:
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, Moment.BEFORE_EFFECT, 2))
@@ -115,7 +118,7 @@ async def test_a_deployment_killed_three_times_before_the_switch_fails_and_the_o
         assert set(report.versions) == {"0001"}
 
 
-@pytest.mark.parametrize("state", [State.STARTING, State.DRAINING])
+@pytest.mark.parametrize("state", [pytest.param(State.STARTING, marks=thorough), State.DRAINING])
 async def test_a_deployment_killed_twice_at_the_same_point_succeeds_with_the_third_start(state: State) -> None:
     async with a_tenant() as tenant:
         await tenant.house.start(stopping.command(state, Moment.AFTER_EFFECT, 2))
