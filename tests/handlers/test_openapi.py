@@ -21,6 +21,8 @@ from lab.waiting import until
 from tests.handlers.visiting import PASSWORD, Answer, Visitor, add_user, basic
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = openapi.document(ROUTES)
 OPERATIONS = {
     f"{method.upper()} {path.removeprefix(PREFIX)}": operation

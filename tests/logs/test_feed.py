@@ -22,6 +22,8 @@ from bot.vault import Vault
 from lab.waiting import until
 from tests.logs.scripted import START, Container, ScriptedEngine
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Reader:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.configuration import Configuration, read
 from handlers.web import forms
+
+pytestmark = pytest.mark.slow
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _WORDS = st.text(_LETTERS, min_size=1, max_size=8)
