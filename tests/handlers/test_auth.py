@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -17,7 +14,9 @@ from aiohttp.test_utils import make_mocked_request
 from bot.permissions import GLOBAL, Action, Grant
 from handlers import auth
 from tests.handlers.visiting import (
+    LONG_AGO,
     PASSWORD,
+    WEB,
     Visitor,
     add_user,
     basic,
@@ -26,25 +25,9 @@ from tests.handlers.visiting import (
     sql,
     token,
 )
-from tests.small_house import House, open_house
+from tests.small_house import House
 
 pytestmark = pytest.mark.slow
-
-ALLOWED, FOREIGN = "https://ops.example.org", "https://evil.example.com"
-WEB = "service:web"
-LONG_AGO = datetime.now(UTC) - timedelta(seconds=1)
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """With `web` and `shop`; ada may deploy web, bob nothing, root is admin of everything."""
-    async with open_house(tmp_path, allowed_origins=ALLOWED) as house:
-        await house.add("web")
-        await house.add("shop")
-        await add_user(house, "ada", (Action.DEPLOY, WEB))
-        await add_user(house, "bob")
-        await add_user(house, "root", (Action.ADMIN, GLOBAL))
-        yield house
 
 
 # -- the ways in

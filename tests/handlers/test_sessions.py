@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
-from pathlib import Path
 from urllib.parse import quote_plus
 
 import aiohttp
@@ -14,10 +12,13 @@ import pytest
 
 from bot.permissions import GLOBAL, Action
 from tests.handlers.visiting import (
+    ALLOWED,
+    FOREIGN,
+    LONG_AGO,
     PASSWORD,
+    WEB,
     Answer,
     Visitor,
-    add_user,
     basic,
     bearer,
     cookie,
@@ -25,25 +26,9 @@ from tests.handlers.visiting import (
     sql,
     token,
 )
-from tests.small_house import House, open_house
+from tests.small_house import House
 
 pytestmark = pytest.mark.slow
-
-ALLOWED, FOREIGN = "https://ops.example.org", "https://evil.example.com"
-WEB = "service:web"
-LONG_AGO = datetime.now(UTC) - timedelta(seconds=1)
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """With `web` and `shop`; ada may deploy web, bob nothing, root is admin of everything."""
-    async with open_house(tmp_path, allowed_origins=ALLOWED) as house:
-        await house.add("web")
-        await house.add("shop")
-        await add_user(house, "ada", (Action.DEPLOY, WEB))
-        await add_user(house, "bob")
-        await add_user(house, "root", (Action.ADMIN, GLOBAL))
-        yield house
 
 
 async def live_with_logs(house: House) -> None:
