@@ -150,7 +150,8 @@ class Feed:
             await self._look()
             await asyncio.sleep(PAUSE_S)  # however much is written to the database
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._source.committed(seen), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._source.committed(seen)
 
     async def _look(self) -> None:
         """Sees to it that every replica that serves is copied."""
@@ -191,9 +192,10 @@ class Feed:
 
     async def _begin(self, replicas: Sequence[Replica]) -> None:
         """The last lines of each, before the first reader gets any."""
-        reading = asyncio.gather(*map(self._first, replicas), return_exceptions=True)
         with suppress(TimeoutError):
-            for result in await asyncio.wait_for(reading, FIRST_S):
+            async with asyncio.timeout(FIRST_S):
+                read = await asyncio.gather(*map(self._first, replicas), return_exceptions=True)
+            for result in read:
                 if isinstance(result, EngineUnavailable | StoreUnavailable):
                     raise result
         self._board.show()
