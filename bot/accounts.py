@@ -10,6 +10,17 @@ from pydantic import Field
 from bot.models import Model
 from bot.permissions import Action, Grant
 
+_OF_ITSELF = {"delivery": "a push", "poller": "the poller", "o8": "o8 itself", "reconciler": "o8 itself"}
+_SHAPES = {"cli": "{} on the server", "token": "token {}", "slack": "Slack {}"}
+
+
+def in_words(actor: str) -> str:
+    """An actor for people, as far as the name itself tells: `a push`, `root on the server`, `token 3`, `ada`."""
+    kind, _, name = actor.partition(":")
+    if kind in _OF_ITSELF or not name:
+        return _OF_ITSELF.get(kind, actor)
+    return _SHAPES.get(kind, "{}").format(name.rpartition(":")[2])
+
 
 class User(Model):
     """Somebody with rights. `slack` holds `team:user` of their Slack accounts."""

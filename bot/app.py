@@ -137,7 +137,8 @@ class App:
             await runner.cleanup()
         self.services.settings.socket.unlink(missing_ok=True)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.nginx.finish(), FINISH_S)
+            async with asyncio.timeout(FINISH_S):
+                await self.nginx.finish()
         await self.engine.close()
         self.services.logins.close()
         await self._session.close()

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from bot import clock, findings, routes
 from bot.engines import Engine
@@ -64,8 +64,7 @@ class Doctor:
     async def readiness(self) -> dict[str, str]:
         """Why each part that o8 cannot work without, and Slack, is not there; empty where it is."""
         parts = {"database": self._store.service_names(), "docker": self._engine.facts(), "nginx": self._nginx_runs()}
-        looks = (asyncio.wait_for(part, READY_S) for part in parts.values())
-        found = await asyncio.gather(*looks, return_exceptions=True)
+        found = await asyncio.gather(*map(_in_time, parts.values()), return_exceptions=True)
         said = {name: _why(answer) for name, answer in zip(parts, found, strict=True)}
         return said | {"slack": self._notifier.trouble() if self._notifier else ""}
 
@@ -225,6 +224,11 @@ async def _findings(subject: str, check: Check) -> list[Finding]:
         found.append(findings.fault(subject, f"It could not be checked: {type(error).__name__}.",
                                     "o8's own log has the details."))  # fmt: skip
     return found
+
+
+async def _in_time(look: Awaitable[object]) -> object:
+    async with asyncio.timeout(READY_S):
+        return await look
 
 
 def _why(answer: object) -> str:

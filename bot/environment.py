@@ -69,6 +69,23 @@ class Mask:
         return text
 
 
+def lines(text: str) -> list[tuple[str, str]]:
+    """Each line of a `.env` text as written and as it may be shown: names and comments, no part of a value.
+
+    Raises `InvalidInput` as `parse`.
+    """
+    found: list[tuple[str, str]] = []
+    for binding in _bindings(text):
+        is_begun = binding.key is None
+        for line in binding.original.string.splitlines():
+            if is_begun or not line.strip():
+                found.append((line, line if binding.key is None else MASK))
+                continue
+            found.append((line, f"{line.partition('=')[0]}={MASK}" if "=" in line else line))
+            is_begun = True
+    return found
+
+
 def mask(text: str, values: Iterable[str]) -> str:
     """`text` as `Mask` shows it."""
     return Mask(values)(text)

@@ -84,7 +84,8 @@ class Follower:
         if time.monotonic() - at < KNOWN_TAGS_S:
             return known
         try:
-            known = await asyncio.wait_for(self._registry.tags(image), patience_s)
+            async with asyncio.timeout(patience_s):
+                known = await self._registry.tags(image)
         except (TimeoutError, RegistryError):
             return known
         self._known_tags[image] = (time.monotonic(), known)

@@ -21,6 +21,7 @@ HOMES = 10_000
 AT_ONCE = 2  # passwords that are looked at: others wait, and meet the pause that a wrong one before them brought
 REFUSED_AFTER_S = 0.5  # at least, so that nobody sees in the time whether a name exists and how its hash was made
 _ADMIN_HASH = "auth_password"  # in `meta`: of the password that o8 made for the admin of AUTH_USERNAME
+_ADMIN_NAME = "auth_username"  # in `meta`: of the last start
 _SETTING_HASH = "auth_password_setting"  # in `meta`: of the AUTH_PASSWORD of the last start
 _REFUSED = ("The name or the password is wrong.", "Nobody can say which. An admin can set a new password.")
 
@@ -73,7 +74,8 @@ class Logins:
     async def first_password(self) -> str:
         """Makes the admin's password where none was ever set; it is returned this once, and kept as a hash.
 
-        Called at each start: where AUTH_PASSWORD is another one than at the last, the admin's sessions end.
+        Called at each start: where AUTH_PASSWORD is another one than at the last, the admin's sessions end; where
+        AUTH_USERNAME is, what a user of that name came in with before does not make them admin.
         """
         await self._note_setting()
         if self._admin_password or await self._store.remembered(_ADMIN_HASH):
@@ -159,6 +161,11 @@ class Logins:
         return renewed
 
     async def _note_setting(self) -> None:
+        before = await self._store.remembered(_ADMIN_NAME)
+        if before != self._admin:
+            if before:
+                await self._store.end_logins(self._admin)
+            await self._store.remember(_ADMIN_NAME, self._admin)
         noted = await self._store.remembered(_SETTING_HASH)
         if self._admin_password:
             self._admin_hash = await self._words.rehash(self._admin_password)

@@ -96,7 +96,8 @@ class Worker:
     async def turn(self, service: str) -> AsyncIterator[None]:
         """Nothing is deployed to `service` meanwhile; a watch is ended. Raises `Conflict` while one is coming up."""
         run = self._runs.get(service)
-        if run and not run.has_switched:
+        # The database knows of a switch a moment before the run does, and so may whoever asks.
+        if run and not run.has_switched and not (await self._store.deployment(run.deployment.id)).switched_at:
             raise Conflict(
                 f"Deployment {run.deployment.id} of {service} is running.", f"`o8 cancel {run.deployment.id}` ends it."
             )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 from aiohttp import web
 
@@ -62,13 +62,6 @@ class Undeclared(O8Error):
     code = "undeclared"
 
 
-class Declared(Protocol):
-    """What `guarded` and `public` leave on a handler: for the check at the start, for errors, for tables."""
-
-    access: Access
-    style: Style
-
-
 def guarded(services: Services, access: Access, handler: Handler, style: Style = "problem") -> Handler:
     """`handler` for those who may. Raises `LoginRefused`, `Forbidden`; `NotFound` for what they may not see."""
 
@@ -106,11 +99,6 @@ def person_of(request: web.Request) -> Person:
 
 def access_of(handler: object) -> Access | None:
     return getattr(handler, "access", None)
-
-
-def style_of(request: web.Request) -> Style:
-    """How errors of this route are told."""
-    return cast("Style", getattr(request.match_info.handler, "style", "problem"))
 
 
 def refuse_undeclared(application: web.Application) -> None:

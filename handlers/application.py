@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from bot.services import Services
 from handlers import access, api, cors, errors, github, health, metrics, orchestr8, streams
@@ -42,8 +44,14 @@ def metrics_only(services: Services) -> web.Application:
     return application
 
 
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """aiohttp logs each request that is no HTTP, with what was in it: that may be a secret, and fills the log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 def _application(services: Services, largest_body: int = LARGEST_BODY) -> web.Application:
     application = web.Application(middlewares=[errors.middleware], client_max_size=largest_body)
     cors.allow(application, services.settings.origins)
     streams.prepare(application)
+    logging.getLogger("aiohttp.server").addFilter(_is_a_fault)  # once, however often
     return application

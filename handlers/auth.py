@@ -136,8 +136,13 @@ def address(request: web.Request) -> str:
 
     Other proxies put it into a header line of its own, behind what the caller sent.
     """
-    seen = ",".join(request.headers.getall("X-Forwarded-For", ())).rpartition(",")[2].strip()
+    seen = whole(",".join(request.headers.getall("X-Forwarded-For", ())).rpartition(",")[2].strip())
     return seen[:45] if seen and _is_local(request.remote) else request.remote or ""
+
+
+def whole(text: str) -> str:
+    """A header as database and JSON take it: bytes that are no UTF-8 come as halves of characters."""
+    return text.encode(errors="replace").decode()
 
 
 async def _by_cookie(request: web.Request, services: Services) -> Caller | None:

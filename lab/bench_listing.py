@@ -62,7 +62,11 @@ class Result(NamedTuple):
 async def measure(services: int, requests: int) -> Result:
     with tempfile.TemporaryDirectory(prefix="o8-listing-") as folder:
         async with filled(Path(folder), services) as house:
-            asked = _counted(house)
+            asked = counted(house)
+            await house.services.observer.look()
+            if asked != {"observe": 1}:
+                raise RuntimeError(f"what is asked is not counted: {asked}")
+            asked.clear()
             url = await house.open_to_all()
             _, secret = await house.services.store.add_token(USER, "bench", None, None)
             basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -121,7 +125,7 @@ def _history(db: Database, services: int) -> None:
             db.execute("INSERT OR REPLACE INTO newest VALUES (?, ?, ?, ?)", [name, f"{release:04}", digest, now])
 
 
-def _counted(house: House) -> Counter[str]:
+def counted(house: House) -> Counter[str]:
     """From now on what Docker and the registry are asked is counted."""
     asked: Counter[str] = Counter()
     for part, names in (

@@ -133,9 +133,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    seconds = int(chosen.minutes * 60)
+    seconds, begun_at = int(chosen.minutes * 60), results.commit()
     outcome = asyncio.run(run(seconds, chosen.seed))
-    results.write("contract", f"make contract MINUTES={chosen.minutes:g}", told(outcome, seconds, chosen.seed))
+    command = f"make contract MINUTES={chosen.minutes:g} SEED={chosen.seed}"
+    results.write("contract", command, told(outcome, seconds, chosen.seed), begun_at)
     if not outcome.is_kept:
         print(outcome.text)
         raise SystemExit(1)

@@ -73,8 +73,8 @@ class House:
         """Starts o8 and waits until it answers on its socket."""
         with (self.folder / "o8.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220  (returns at once, and is waited for by signals)
-                (*self._inside, *command), env=os.environ | self.environ, cwd=Path(__file__).parent.parent,
-                stdout=log, stderr=log,
+                (*self._inside, *command), cwd=Path(__file__).parent.parent, stdout=log, stderr=log,
+                env=os.environ | {"PYTHONFAULTHANDLER": "1"} | self.environ,
             )  # fmt: skip
         await self.until(self._is_up, START_S)
         return self
@@ -108,7 +108,12 @@ class House:
     def _end(self, number: signal.Signals) -> None:
         if self.process and self.process.poll() is None:
             self.process.send_signal(number)
-            self.process.wait(30)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(signal.SIGABRT)  # Python writes what its threads do to the log
+                self.process.wait(5)
+                raise RuntimeError(f"o8 did not end:\n{self.log()[-6000:]}") from None
 
     # -- its API
 

@@ -12,12 +12,15 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs/results"
 
 
-def write(name: str, command: str, text: str) -> Path:
-    """Stores `text` as `docs/results/{name}.txt` under a head that says how it came about; prints it too."""
+def write(name: str, command: str, text: str, begun_at: str = "") -> Path:
+    """Stores `text` as `docs/results/{name}.txt` under a head that says how it came about; prints it too.
+
+    `begun_at`: the `commit` that was measured, of a run so long that there may be a newer one by now.
+    """
     head = "\n".join((
         f"command: {command}",
         f"date:    {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        f"commit:  {_commit()}",
+        f"commit:  {begun_at or commit()}",
         f"machine: {os.cpu_count()} cores, {_memory_gib():.0f} GiB, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}",
     ))  # fmt: skip
@@ -27,7 +30,9 @@ def write(name: str, command: str, text: str) -> Path:
     return path
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The one that is checked out, and whether the code is as it says."""
+
     def git(*arguments: str) -> str:
         return subprocess.run(("git", *arguments), cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 

@@ -8,10 +8,11 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from lab.engine import wait_until
 from lab.ports import free_port
 
 _MAIN = """
@@ -59,7 +60,11 @@ class SystemNginx:
         subprocess.run(self.command.split(), check=True, timeout=10)
 
     def reload(self) -> None:
+        """Returns when no connection is taken by a worker with the configuration of before any more."""
+        master = int((self.home / "nginx.pid").read_text())
+        workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
         subprocess.run([*self.command.split(), "-s", "reload"], check=True, timeout=10)
+        wait_until(lambda: not any(map(_takes_connections, workers)), "nginx's new configuration")
 
     def stop(self) -> None:
         pid_file = self.home / "nginx.pid"
@@ -83,6 +88,12 @@ def system_nginx(home: Path, user: str = "root") -> Iterator[SystemNginx]:
         yield nginx
     finally:
         nginx.stop()
+
+
+def _takes_connections(worker: str) -> bool:
+    with suppress(OSError):  # it has ended
+        return b"shutting down" not in Path(f"/proc/{worker}/cmdline").read_bytes()
+    return False
 
 
 def nginx_binary() -> str:

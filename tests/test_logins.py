@@ -357,6 +357,23 @@ async def test_another_password_in_the_settings_ends_the_admins_sessions(
     assert (await store.session_of(cookie) is None) is is_over
 
 
+async def test_who_was_logged_in_before_does_not_become_admin_by_a_new_setting(store: Store) -> None:
+    await started(store)
+    await store.add_user("ada")
+    _, cookie = await store.open_session("ada", "a test")
+    _, secret = await store.add_token("ada", "a test", None, None)
+    again, _ = await started(store)
+    assert await store.session_of(cookie) and await store.token_of(secret)
+    ada = Logins(store, Passwords(), "ada", "the password of the setting")
+    await ada.first_password()
+    assert await store.session_of(cookie) is None and await store.token_of(secret) is None
+    _, cookie = await ada.open_session("ada", "the password of the setting", "1", "x")
+    await ada.first_password()
+    assert await store.session_of(cookie)
+    for each in (again, ada):
+        each.close()
+
+
 async def test_the_admin_sets_a_password_in_place_of_the_one_that_was_made(house: House, visitor: Visitor) -> None:
     made = await house.services.logins.first_password()
     reads, writes = await session(house, "admin")

@@ -17,6 +17,8 @@ from bot.observer import SAMPLES, Observer, Sample
 from lab.waiting import until
 from tests.fakes import FakeEngine
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 
 

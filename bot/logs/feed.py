@@ -14,7 +14,7 @@ from bot.logs.beginning import Beginning, Held, Wish
 from bot.logs.board import Board, TooSlow
 from bot.logs.budget import LONGEST_S, Budget
 from bot.logs.flows import gathered
-from bot.logs.lines import Batch, Line
+from bot.logs.lines import Batch, Cursor, Line
 from bot.logs.order import After, Once, since
 from bot.logs.source import Source, short
 from bot.models import Deployment
@@ -110,18 +110,21 @@ class Feed:
             lines.remove(line)
         held, end = Held(lines, board.known.copy(), whole), board.end
         loop = asyncio.get_running_loop()
-        deadline, is_empty = loop.time() + LONGEST_S, True
+        deadline = loop.time() + LONGEST_S
+        last: tuple[Line, ...] = ()
         if self._budget.is_spent:  # it may take a while: the answer begins
             yield Batch(end, ())
         beginning = Beginning(self._source, wish, held, self._budget)
         async with aclosing(gathered(beginning.lines())) as groups:
             async for group in groups:
+                if last:
+                    yield Batch(end - len(last), last)
                 if loop.time() > deadline:
                     raise TooSlow
-                yield Batch(end - len(group), group)
-                is_empty = False
-        if is_empty:
-            yield Batch(end, ())
+                last = group
+        # Replicas of which no line was wanted have been read, too: who comes back does not want their old ones.
+        places = Cursor({line.origin.replica: line.place for line in last} | held.known)
+        yield Batch(end - len(last), last, places)
 
     async def _run(self) -> None:
         """Until nobody has read for a while, or the service is gone."""
@@ -147,7 +150,8 @@ class Feed:
             await self._look()
             await asyncio.sleep(PAUSE_S)  # however much is written to the database
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._source.committed(seen), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._source.committed(seen)
 
     async def _look(self) -> None:
         """Sees to it that every replica that serves is copied."""
@@ -188,9 +192,10 @@ class Feed:
 
     async def _begin(self, replicas: Sequence[Replica]) -> None:
         """The last lines of each, before the first reader gets any."""
-        reading = asyncio.gather(*map(self._first, replicas), return_exceptions=True)
         with suppress(TimeoutError):
-            for result in await asyncio.wait_for(reading, FIRST_S):
+            async with asyncio.timeout(FIRST_S):
+                read = await asyncio.gather(*map(self._first, replicas), return_exceptions=True)
+            for result in read:
                 if isinstance(result, EngineUnavailable | StoreUnavailable):
                     raise result
         self._board.show()

@@ -52,11 +52,6 @@ class After:
         self._limit = _late(place)
         self._held: list[Line] = []
 
-    @property
-    def is_found(self) -> bool:
-        """All lines that are still to come are wanted."""
-        return self._place is None
-
     def takes(self, line: Line) -> list[Line]:
         """What is wanted of all lines up to this one and was not given out before."""
         if self._place is None:

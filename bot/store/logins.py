@@ -14,7 +14,7 @@ from bot.accounts import Session, Token
 from bot.errors import NotFound
 from bot.permissions import Grant
 from bot.store.connection import Connection, change, now, question, rows
-from bot.store.people import find_user
+from bot.store.people import end_logins, find_user
 
 _KEPT = "hash NOT LIKE 'removed %'"
 SESSION_DAYS, SESSION_IDLE = 30, timedelta(days=7)
@@ -119,6 +119,11 @@ class Logins(Connection):
     def close_sessions(self, db: Database, username: str) -> None:
         """Logs somebody out everywhere."""
         db.execute("DELETE FROM sessions WHERE username = ?", [username])
+
+    @change
+    def end_logins(self, db: Database, username: str) -> None:
+        """As `close_sessions`; tokens end, too."""
+        end_logins(db, username)
 
     @question
     def sessions(self, db: Database, username: str) -> tuple[Session, ...]:

@@ -86,7 +86,7 @@ class People(Connection):
         find_user(db, username)
         with keeping_an_admin(db):
             db.execute("DELETE FROM users WHERE username = ?", [username])
-        _end_logins(db, username)
+        end_logins(db, username)
         wishes = rows(db, "SELECT id FROM access_requests WHERE username = ? AND state = 'open'", [username])
         for wish in wishes:  # else they would be granted to the next one of that name
             decide(db, wish["id"], "denied", "o8")
@@ -177,11 +177,12 @@ def _grant_slack(db: Database, team: str, slack_user: str, username: str, action
 
 
 def _insert(db: Database, username: str) -> None:
-    _end_logins(db, username)  # of an admin whom AUTH_USERNAME called so once
+    end_logins(db, username)  # of an admin whom AUTH_USERNAME called so once
     db.execute("INSERT INTO users (username, created_at) VALUES (?, ?)", [username, now()])
 
 
-def _end_logins(db: Database, username: str) -> None:
+def end_logins(db: Database, username: str) -> None:
+    """Tokens and sessions of that name are gone."""
     for table in ("tokens", "sessions"):
         db.execute(f"DELETE FROM {table} WHERE username = ?", [username])  # noqa: S608
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from bot.errors import InvalidInput
 from bot.models import Deployment
 from bot.permissions import Action
+from handlers import access
 from handlers.access import ACCOUNT, on_deployment, on_service
 from handlers.api import representations as shown
 from handlers.api.representations import ShownDeployment, Summary
@@ -38,7 +39,7 @@ async def want(call: Call[DeploymentWanted, Nothing]) -> Summary | None:
     """Asks for a deployment; answers at once, watch it by its id."""
     kind, release, reason, commands = call.body.kind, call.body.release, call.body.reason, call.commands
     if kind == "deploy":
-        return shown.summary(await commands.deploy(call.name, release, bypass=call.body.bypass, reason=reason))
+        return shown.summary(await commands.deploy(call.name, release, bypass=_bypasses(call), reason=reason))
     if kind == "rollback":
         return shown.summary(await commands.rollback(call.name, release, reason=reason))
     if release:
@@ -46,6 +47,11 @@ async def want(call: Call[DeploymentWanted, Nothing]) -> Summary | None:
     if kind == "restart":
         return shown.summary(await commands.restart(call.name, reason=reason))
     return shown.summary(await commands.start(call.name))
+
+
+def _bypasses(call: Call[DeploymentWanted, Nothing]) -> bool:
+    """Who is at the machine itself has nobody else to ask; everybody else has to say so."""
+    return call.body.bypass or access.caller_of(call.request).way == "socket"
 
 
 async def everything(call: Call[None, Part]) -> Page:

@@ -54,7 +54,8 @@ async def everything(call: Call[None, Since]) -> web.StreamResponse:
                 await asyncio.sleep(_GATHER_S)
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(store.committed(seen), HEARTBEAT_S)
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await store.committed(seen)
                 continue
             await stream.beat()
     return stream.response
@@ -81,7 +82,8 @@ async def one(call: Call[None, After]) -> web.StreamResponse:
             if found.has_ended:
                 break
             with suppress(TimeoutError):
-                await asyncio.wait_for(store.committed(seen), _PROGRESS_S if is_pulling else HEARTBEAT_S)
+                async with asyncio.timeout(_PROGRESS_S if is_pulling else HEARTBEAT_S):
+                    await store.committed(seen)
                 continue
             if not is_pulling:
                 await stream.beat()

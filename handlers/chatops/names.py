@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from bot.accounts import in_words
 from bot.authority import Authority
 from bot.chat import lasting
 from bot.errors import Forbidden
@@ -11,17 +12,14 @@ from bot.errors import Forbidden
 
 async def person(authority: Authority, actor: str) -> str:
     """Who an actor is, for people: the username behind `slack:T1:U1`; `a push`, `root on the server`."""
-    kind, _, name = actor.partition(":")
-    words = {"delivery": "a push", "poller": "the poller", "o8": "o8 itself", "reconciler": "o8 itself"}
-    if kind in words:
-        return words[kind]
-    if kind == "cli":
-        return f"{name} on the server"
+    kind = actor.partition(":")[0]
+    if kind not in ("slack", "user", "token"):
+        return in_words(actor)
     try:
         username = (await authority.who(actor)).username
-        return f"{username} by token {name}" if kind == "token" else username
+        return f"{username} by {in_words(actor)}" if kind == "token" else username
     except Forbidden:  # they were removed since
-        return name
+        return in_words(actor)
 
 
 def channel(name: str) -> str:

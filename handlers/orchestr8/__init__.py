@@ -1,4 +1,4 @@
-"""The API of the program that o8 replaces, so that its front end works unchanged. docs/migrating.md lists the calls.
+"""The API of the program that o8 replaces, so that its front end works unchanged. docs/original-api.md lists the calls.
 
 New things belong into /api/v1 (`handlers.api`); here only what that front end calls.
 """

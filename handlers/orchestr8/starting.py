@@ -74,7 +74,7 @@ async def _begin(asked: Asked, wanted: Start) -> Deployment | None:
     service = await store.service(wanted.service)
     live = await store.deployment(service.live) if service.live else None
     configuration = _changed(asked.person, service, wanted, reference)
-    release = await _release(asked, Overview(service, live, None), configuration, reference)
+    release = await _release(asked, Overview(service, live, None), reference)
     is_changed = configuration != service.configuration
     # A configuration that failed is the service's all the same: what serves is asked.
     lags = live is not None and wanted.config is not None and _lags(live, configuration)
@@ -105,10 +105,10 @@ async def _require(asked: Asked, service: Service, *, is_changed: bool, is_deplo
         await asked.services.authority.require(asked.person.actor, action, service.name)
 
 
-async def _release(asked: Asked, found: Overview, configuration: Configuration, reference: Reference) -> str | None:
+async def _release(asked: Asked, found: Overview, reference: Reference) -> str | None:
     """Which release to deploy (empty: the newest); None when what serves is that image already."""
     live = found.live
-    if live is None or configuration.image != live.image:
+    if live is None or reference.image not in ("", live.image):
         return reference.release
     newest = (await asked.services.store.newest_tags()).get(found.service.name)
     tag, digest = listing.latest(found, newest)

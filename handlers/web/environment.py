@@ -58,17 +58,15 @@ async def save(visit: Visit) -> web.Response:
 
 
 def differences(before: str, after: str) -> tuple[Change, ...]:
-    """Lines that go (`-`), come (`+`), and one around them, as they are written but for the values."""
-    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))[2:]
-    return tuple(Change(line[0], masked(line[1:])) for line in lines if not line.startswith("@@"))
-
-
-def masked(line: str) -> str:
-    """`NAME=********`; a line without a name may be part of a value, so it is masked whole unless it is a comment."""
-    name, equals, _ = line.partition("=")
-    if equals and name.strip().removeprefix("export ").strip().isidentifier():
-        return f"{name}={environment.MASK}"
-    return line if not line.strip() or line.lstrip().startswith("#") else environment.MASK
+    """Lines that go (`-`), come (`+`), and one around them; compared as written, shown without values."""
+    old, new = environment.lines(before), environment.lines(after)
+    matcher = difflib.SequenceMatcher(None, [line for line, _ in old], [line for line, _ in new], autojunk=False)
+    found: list[Change] = []
+    for group in matcher.get_grouped_opcodes(1):
+        for kind, a, b, c, d in group:
+            found += [Change("-" if kind != "equal" else " ", shown) for _, shown in old[a:b]]
+            found += [Change("+", shown) for _, shown in new[c:d]] if kind != "equal" else []
+    return tuple(found)
 
 
 ROUTES = (

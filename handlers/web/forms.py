@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -13,6 +15,11 @@ from bot.configuration import Configuration, Volume
 
 _ANY = Configuration(name="x", image="example.org/x", port=1)  # for the keys alone
 _FIXED = ("name",)  # a service keeps it
+_AS_TYPED = ("follow.pattern", "follow.range")  # a space at their ends means something
+_HOW = {
+    "volumes": "One per line: `NAME:/path`, with `:exclusive` behind it where needed.",
+    "command": "One argument per line; in quotes, as JSON has them, where it is empty or spans lines.",
+}
 _LABELS = {
     "cpus": "CPUs", "pids": "Processes", "tls": "TLS", "hsts": "HSTS", "http2": "HTTP/2",
     "redirect_to_https": "Redirect to HTTPS", "max_body_size": "Largest body", "within": "Healthy within",
@@ -62,10 +69,12 @@ def values(sent: dict[str, str], name: str) -> dict[str, Any]:
                 place[key] = field.key in sent
             elif field.key == "volumes":
                 place[key] = [_volume(line) for line in _lines(text)]
+            elif field.key == "command":
+                place[key] = [_argument(line) for line in _lines(text)]
             elif field.kind == "lines":
                 place[key] = _lines(text)
             elif text.strip() or field.kind == "text":
-                place[key] = text.strip()
+                place[key] = text if field.key in _AS_TYPED else text.strip()
     return found
 
 
@@ -88,17 +97,12 @@ def _field(name: str, key: str, info: FieldInfo, value: Any) -> Field:
     if isinstance(value, bool):
         return Field(key, label, "box", hint, checked=value)
     if isinstance(value, tuple):
-        lines = [_written(each) if isinstance(each, Volume) else str(each) for each in value]
-        more = (
-            " One per line: NAME:/path, with :exclusive behind it where needed."
-            if key == "volumes"
-            else " One per line."
-        )
-        return Field(key, label, "lines", hint + more, "\n".join(lines))
+        hint = f"{hint} {_HOW.get(key, 'One per line.')}"
+        return Field(key, label, "lines", hint, "\n".join(_line(key, each) for each in value))
     if choices := _choices(info.annotation):
         return Field(key, label, "choice", hint, str(value), choices=choices)
     if isinstance(value, int | float):
-        return Field(key, label, "number", hint, f"{value:g}")
+        return Field(key, label, "number", hint, str(value).removesuffix(".0"))
     return Field(key, label, "text", hint, str(value))
 
 
@@ -107,6 +111,21 @@ def _choices(annotation: Any) -> tuple[str, ...]:
     if get_origin(annotation) in (Union, types.UnionType):
         return ()
     return tuple(get_args(annotation)) if get_origin(annotation) is Literal else ()
+
+
+def _line(key: str, each: Any) -> str:
+    if isinstance(each, Volume):
+        return _written(each)
+    is_plain = each and each.strip() == each and len(each.splitlines()) == 1 and not each.startswith('"')
+    return str(each) if is_plain or key != "command" else json.dumps(each)
+
+
+def _argument(line: str) -> str:
+    """Of a command: what is in quotes, else the line."""
+    with suppress(ValueError):
+        if line.startswith('"') and isinstance(found := json.loads(line), str):
+            return found
+    return line
 
 
 def _written(volume: Volume) -> str:

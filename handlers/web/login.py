@@ -35,7 +35,7 @@ async def log_in(desk: Desk, request: web.Request) -> web.StreamResponse:
         if origin and origin.partition("://")[2] != request.host:  # nobody is logged in as somebody else from outside
             raise Refusal(HTTPStatus.FORBIDDEN, "foreign_origin", "Log in on o8's own page.")
         found = await auth.caller(request, desk.services) if auth.cookie_name(request) in request.cookies else None
-        address, agent = auth.address(request), request.headers.get("User-Agent", "")
+        address, agent = auth.address(request), auth.whole(request.headers.get("User-Agent", ""))
         _, secret = await desk.services.logins.open_session(name.strip(), password, address, agent)
     except O8Error as error:
         return _login(desk, request, next_page=next_page, error=error, username=name[:100])

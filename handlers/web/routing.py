@@ -19,7 +19,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bot.accounts import Session
-from bot.errors import Forbidden, InvalidInput, LoginRefused, NotFound, O8Error
+from bot.errors import Forbidden, InvalidInput, LoginRefused, O8Error
 from bot.permissions import Action, Person
 from bot.services import Services
 from bot.version import version
@@ -189,7 +189,7 @@ async def _told(desk: Desk, request: web.Request, error: O8Error) -> web.StreamR
     found = await auth.caller(request, desk.services)
     session = found.session if found else None
     came_from = _came_from(request)
-    if request.method == "POST" and session and came_from and not isinstance(error, Refusal | Forbidden | NotFound):
+    if request.method == "POST" and session and came_from and not isinstance(error, Refusal | Forbidden):
         with suppress(InvalidInput):  # what cannot be read is not shown again
             values = await fields(request)
             again = {name: value[:5000] for name, value in values.items() if name not in _NEVER_BACK}

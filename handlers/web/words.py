@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from bot.accounts import in_words
 from bot.chat import lasting
 from bot.models import State
 from bot.permissions import service_of
@@ -56,16 +57,6 @@ def mood(state: State | str) -> str:
     return "busy" if is_busy or state in ("warning", "restarting", "starting") else "calm"
 
 
-def person(actor: str) -> str:
-    """An actor in words."""
-    kind, _, name = actor.partition(":")
-    words = {"delivery": "a push", "poller": "the poller", "o8": "o8 itself", "reconciler": "o8 itself"}
-    if kind in words:
-        return words[kind]
-    shapes = {"cli": "{} on the server", "token": "token {}", "slack": "Slack {}"}
-    return shapes.get(kind, "{}").format(name.rpartition(":")[2]) if name else actor
-
-
 def scope(text: str) -> str:
     """`service:web` -> `web`."""
     return service_of(text) or text
@@ -97,7 +88,7 @@ def json(value: Any) -> str:
 
 
 FILTERS = {
-    "ago": ago, "when": when, "size": size, "cores": cores, "seconds": seconds, "mood": mood, "person": person,
+    "ago": ago, "when": when, "size": size, "cores": cores, "seconds": seconds, "mood": mood, "person": in_words,
     "state": lambda text: str(text).replace("_", " "), "scope": scope, "sentence": sentence,
     "browser": browser, "json": json,
 }  # fmt: skip

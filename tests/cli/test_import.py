@@ -23,6 +23,8 @@ from tests.cli import original
 from tests.cli.conftest import Run
 from tests.small_house import House
 
+pytestmark = pytest.mark.slow
+
 CANARY, PASSWORD = "canary-6f1d2c", "the old password"
 WEB = "ghcr.io/acme/web:0005"
 

@@ -18,6 +18,8 @@ from lab.waiting import until
 from tests.cli.conftest import Run, environment
 from tests.small_house import House
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct horse battery"
 
 

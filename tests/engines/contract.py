@@ -23,6 +23,7 @@ from lab.waiting import until
 NOBODY = Credentials("", "", "")
 ABSENT = "sha256:" + "0" * 64
 LOOP = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+PATIENCE_S = 5.0  # with a private daemon; a busy machine takes more than one to start a container
 
 
 def workload(

@@ -4,50 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from ipaddress import IPv4Network
-from pathlib import Path
 
 import pytest
 
 from bot.engines.docker import DockerEngine
 from bot.errors import EngineUnavailable
-from lab.images import Image, busybox_image
-from lab.private_engine import PrivateEngine, private_engine
+from lab.images import Image
+from lab.private_engine import PrivateEngine
 from lab.waiting import until
-from tests.engines.contract import LOOP, only, workload
+from tests.engines.contract import LOOP, PATIENCE_S, only, workload
 
 pytestmark = pytest.mark.parts
-PATIENCE_S = 5.0  # a busy machine takes more than one to start a container
 END_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[PrivateEngine]:
-    with private_engine() as daemon:
-        yield daemon
-
-
-@pytest.fixture(scope="module")
-def image(daemon: PrivateEngine) -> Image:
-    return busybox_image(daemon.host, f"{daemon.registry()}/acme/web")
-
-
-@pytest.fixture
-async def engine(daemon: PrivateEngine, tmp_path: Path) -> AsyncIterator[DockerEngine]:
-    engine = DockerEngine(
-        host=daemon.host,
-        network="o8",
-        subnet=IPv4Network("172.29.0.0/20"),
-        installation="faults",
-        volumes_dir=tmp_path,
-        patience_s=PATIENCE_S,
-    )
-    yield engine
-    for replica in await engine.observe():
-        await engine.clear(replica.service, replica.slot)
-    await engine.close()
 
 
 async def test_a_frozen_daemon_is_unavailable_in_time_and_heals(

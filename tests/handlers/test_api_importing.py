@@ -14,6 +14,8 @@ from bot.permissions import GLOBAL, Action
 from tests.importing.test_users import HASH
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 WEB = {"name": "web", "config": {"containerPort": "80", "image": "ghcr.io/acme/web:1"}, "environment": "TOKEN=canary"}
 BODY = {"services": [WEB], "users": [{"username": "ada", "hash": HASH, "is_admin": True}]}
 

@@ -15,6 +15,8 @@ from bot.permissions import GLOBAL, Action
 from handlers.api import people
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 ACTOR = f"cli:{getpass.getuser()}"
 
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from handlers.api import ROUTES
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary-value"
 SECRET = {"password", "current", "content", "set"}
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import random
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -16,7 +14,9 @@ from aiohttp.test_utils import make_mocked_request
 from bot.permissions import GLOBAL, Action, Grant
 from handlers import auth
 from tests.handlers.visiting import (
+    LONG_AGO,
     PASSWORD,
+    WEB,
     Visitor,
     add_user,
     basic,
@@ -25,25 +25,9 @@ from tests.handlers.visiting import (
     sql,
     token,
 )
-from tests.small_house import House, open_house
+from tests.small_house import House
 
 pytestmark = pytest.mark.slow
-
-ALLOWED, FOREIGN = "https://ops.example.org", "https://evil.example.com"
-WEB = "service:web"
-LONG_AGO = datetime.now(UTC) - timedelta(seconds=1)
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """With `web` and `shop`; ada may deploy web, bob nothing, root is admin of everything."""
-    async with open_house(tmp_path, allowed_origins=ALLOWED) as house:
-        await house.add("web")
-        await house.add("shop")
-        await add_user(house, "ada", (Action.DEPLOY, WEB))
-        await add_user(house, "bob")
-        await add_user(house, "root", (Action.ADMIN, GLOBAL))
-        yield house
 
 
 # -- the ways in
@@ -304,6 +288,22 @@ HEADERS = (
     "Last-Event-ID", "Idempotency-Key", "Content-Type", "Accept", "Upgrade", "If-None-Match", "Range", "User-Agent",
     "Access-Control-Request-Method",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("request_", [
+    b"GET /api/v1/me HTTP/1.1\r\nHost: o8\r\nAuthorization: Bearer o8_canary\0\r\n\r\n",
+    b"GET /api/v1/me?token=o8_canary\xff HTTP/1.1\r\nHost: o8\r\n\r\n", b"o8_canary\r\n\r\n",
+    b"\x16\x03\x01o8_canary\r\n\r\n", b"GET /o8_canary HTTP/9.9\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: o8\r\nContent-Length: o8_canary\r\n\r\n",
+])  # fmt: skip
+async def test_what_is_no_http_is_refused_and_not_logged(
+    visitor: Visitor, request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(visitor.url.rpartition(":")[2]))
+    writer.write(request_)
+    assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+    writer.close()
+    assert "canary" not in caplog.text and not [r for r in caplog.records if r.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -241,7 +241,8 @@ async def test_somebody_elses_lock_needs_manage_and_the_word_steal(house: House)
 async def test_one_lifts_ones_lock_with_any_account(house: House) -> None:
     await house.services.store.grant("ada", A.DEPLOY, "service:web", "o8")
     await commands(house, ADA).lock("web", "mine")
-    await commands(house, ADA_AT_HOME).unlock("web")
+    assert (await commands(house, ADA_AT_HOME).unlock("web")).actor == ADA
+    assert (await house.services.store.service("web")).lock is None
 
 
 async def test_who_may_add_services_cannot_change_a_hidden_one_by_its_name(house: House) -> None:

@@ -14,6 +14,8 @@ from handlers.access import EVERYBODY, access_of
 from tests.handlers.visiting import Visitor, add_user, basic, visiting
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 ALLOWED = ("https://ops.example.org", "http://localhost:5173")
 FOREIGN = (
     "https://evil.example.com", "https://ops.example.org.evil.example.com", "http://ops.example.org",

@@ -137,6 +137,17 @@ async def test_with_the_id_of_the_last_event_nothing_is_missed_and_nothing_comes
     assert [*seen, *reader.lines] == [line.decode().strip() for line in house.engine.lines]
 
 
+async def test_who_wanted_no_old_lines_gets_none_when_it_comes_back(house: House) -> None:
+    async with following(house.client, "events", tail=0) as reader:
+        pass
+    assert reader.lines == [] and reader.id
+    await nobody_reads(house)
+    say(house, "while it was away")
+    async with following(house.client, "events", tail=0, after=reader.id) as again:
+        await again.has(1)
+    assert again.lines == ["while it was away"]
+
+
 async def test_who_comes_back_is_not_told_again_what_o8_said(house: House) -> None:
     async with following(house.client, "events") as first:
         await first.has(2)

@@ -28,6 +28,8 @@ from lab.waiting import until
 from tests.handlers.scraping import MIB, SECRET, Page, measure, scrape, seen, watched
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from sqlite_utils import Database
 
@@ -15,6 +16,8 @@ from handlers.api import ROUTES
 from handlers.api.routing import Route
 from tests.handlers.visiting import Answer, Visitor, add_user, basic, visiting
 from tests.small_house import House, open_house
+
+pytestmark = pytest.mark.slow
 
 HOLD, CANARY = {"reason": "why"}, "canary-of-a-secret-value"
 
@@ -110,6 +113,33 @@ async def test_when_o8_ended_in_between_it_says_that_it_does_not_know(tmp_path: 
             assert "does not know" in answer.body["detail"]
         assert (await house.services.store.service("web")).hold is None
         assert (await visitor.ask(*request[:2], keyed("k2"), HOLD)).status == 200
+
+
+async def test_o8_that_ends_while_it_is_at_work_does_not_do_it_again(tmp_path: Path) -> None:
+    """Really ended: the registry does not answer, and the server is closed under the request."""
+    resume = ("DELETE", "/services/web/hold", keyed("k1"))
+    async with open_house(tmp_path) as house, visiting(house) as visitor:
+        await house.add()
+        await add_user(house, "root", (Action.ADMIN, GLOBAL))
+        asked = asyncio.Event()
+
+        async def never(image: str) -> list[str]:
+            asked.set()
+            await asyncio.Event().wait()
+            return []
+
+        house.registry.tags = never  # type: ignore[method-assign]
+        request = asyncio.create_task(visitor.ask(*resume))
+        await asked.wait()
+        answer = await visitor.ask(*resume)
+        assert (answer.status, answer.code) == (409, "conflict"), "at work"
+        await house.doors[0].cleanup()
+        with pytest.raises(aiohttp.ClientError):
+            await request
+    async with open_house(tmp_path) as house, visiting(house) as visitor:
+        answer = await visitor.ask(*resume)
+        assert (answer.status, answer.code) == (409, "conflict"), "not known"
+        assert (await visitor.ask("DELETE", "/services/web/hold", keyed("k2"))).status == 200
 
 
 async def test_an_answer_is_kept_over_a_restart(tmp_path: Path) -> None:

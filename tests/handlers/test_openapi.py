@@ -13,12 +13,15 @@ import orjson
 import pytest
 import schemathesis
 
-from bot.models import Delivery, Kind, Wanted
+from bot.models import Delivery, Kind, State, Wanted
 from bot.permissions import GLOBAL, Action
 from handlers.api import ROUTES, openapi
 from handlers.api.routing import PREFIX, Page
+from lab.waiting import until
 from tests.handlers.visiting import PASSWORD, Answer, Visitor, add_user, basic
 from tests.small_house import House, open_house
+
+pytestmark = pytest.mark.slow
 
 DOCUMENT = openapi.document(ROUTES)
 OPERATIONS = {
@@ -137,6 +140,13 @@ async def waiting(house: House) -> int:
     return (await house.services.store.want(wanted)).id
 
 
+async def is_idle(house: House, service: str) -> bool:
+    """Nothing is brought up there."""
+    pending = await house.services.store.pending()
+    is_coming = any(each.service == service and each.state != State.WAITING for each in pending)
+    return not is_coming and house.services.worker.running(service) is None
+
+
 # In the order in which they make sense. {wait}: a deployment that waits for approval, a new one each time.
 WALK: list[tuple[str, str, Any]] = [
     ("GET /me", "", None), ("GET /services", "", None), ("GET /status", "", None), ("GET /doctor", "", None),
@@ -185,6 +195,8 @@ async def test_every_answer_of_a_walk_over_all_calls_is_as_described(house: Hous
         wrong += misfits(name, await visitor.ask(method, path))
         refused = await visitor.ask(method, f"{path}?no_such=1", basic("root"), body)
         wrong += misfits(name, refused) if refused.status == 400 else [f"{name}: {refused.status} for nonsense"]
+        if path.startswith("/services/shop") and method != "GET":
+            await until(lambda: is_idle(house, "shop"), 30)
         answer = await visitor.ask(method, f"{path}?{query}", basic("root"), body)
         wrong += misfits(name, answer)
         if answer.status >= 400:

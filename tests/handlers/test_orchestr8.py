@@ -392,3 +392,21 @@ def test_the_page_of_the_original_s_api_has_a_row_for_each_call() -> None:
     page = (Path(__file__).parents[2] / "docs/original-api.md").read_text()
     rows = {(method, path) for method, path in re.findall(r"^\| `(\w+) (/\S+)` \|", page, re.MULTILINE)}
     assert rows == {(route.method, route.path) for route in ROUTES if "{api" not in route.path}
+
+
+async def test_whoever_heard_that_it_serves_may_act_on_it_at_once(it: Fronted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is as quick as the commit; o8's own next step may be later."""
+    store, goes_on = it.house.services.store, asyncio.Event()
+    leave = store.leave
+
+    async def slow(id: int, detail: dict[str, Any], *, has_switched: bool = False) -> None:
+        await leave(id, detail, has_switched=has_switched)
+        if has_switched:
+            await goes_on.wait()
+
+    monkeypatch.setattr(store, "leave", slow)
+    await it.deployed()
+    removing = asyncio.create_task(it.root.remove(NAME))
+    await asyncio.wait({removing}, timeout=0.3)
+    goes_on.set()
+    assert (await removing).status == 200

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientError
 
 from bot.errors import EngineError
-from bot.models import Kind
+from bot.models import Kind, Wanted
 from bot.permissions import GLOBAL, Action
 from lab.waiting import until
 from tests.handlers.fronting import IMAGE, NAME, SCOPE, Fronted, fronted
@@ -188,6 +188,20 @@ async def test_what_runs_as_asked_for_is_left_alone(it: Fronted) -> None:
     for image in ("", IMAGE, f"{IMAGE}:0001", f"{IMAGE}:0001@{(await it.live()).digest}"):
         assert (await it.root.start(NAME, image)).body["message"] == f"{NAME} runs as asked for."
     assert await it.count() == 1
+
+
+async def test_a_service_that_returned_to_a_release_of_another_image_is_left_alone(it: Fronted) -> None:
+    first = await it.deployed()
+    assert (await it.root.start(NAME, "ghcr.io/acme/moved:0001")).error == ""
+    assert ((await it.live()).image, await it.count()) == ("ghcr.io/acme/moved", 2)
+    await it.house.services.worker.want(Wanted(service=NAME, kind=Kind.ROLLBACK, actor="o8", target=first.id))
+
+    async def is_back() -> bool:
+        return (await it.live()).image == IMAGE
+
+    await until(is_back)
+    assert (await it.root.start(NAME)).body["message"] == f"{NAME} runs as asked for."
+    assert await it.count() == 3
 
 
 async def test_recreate_makes_new_containers_of_the_same_release(it: Fronted) -> None:

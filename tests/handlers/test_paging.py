@@ -17,6 +17,8 @@ from handlers.api.routing import Page
 from tests.handlers.visiting import Visitor, add_user, basic
 from tests.small_house import House, open_house
 
+pytestmark = pytest.mark.slow
+
 SIZES = [0, 1, 6, 7, 8, 21, 50]
 LIMIT = 7
 

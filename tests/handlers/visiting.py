@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -18,6 +18,9 @@ from bot.permissions import Grant
 from tests.small_house import House
 
 PASSWORD = "correct horse battery"
+ALLOWED, FOREIGN = "https://ops.example.org", "https://evil.example.com"  # origins of pages
+WEB = "service:web"
+LONG_AGO = datetime.now(UTC) - timedelta(seconds=1)
 API = "/api/v1"
 
 

@@ -18,6 +18,8 @@ from bot.models import Service
 from bot.permissions import GLOBAL, Action, Grant
 from tests.importing.test_users import HASH
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CONFIG = {"containerPort": "3000", "image": "ghcr.io/acme/web:0005"}
 NOBODY: tuple[User, ...] = ()

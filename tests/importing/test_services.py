@@ -12,6 +12,8 @@ from bot.errors import InvalidInput
 from bot.importing import OldService
 from bot.importing.services import Found, Image, image_of, name_of, read_service
 
+pytestmark = pytest.mark.slow
+
 WEB = "ghcr.io/acme/web:0005"
 CONFIG = {
     "hostPort": "127.0.0.1:8080", "containerPort": "3000", "domain": "web.example.org", "memoryLimit": "768m",

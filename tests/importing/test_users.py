@@ -13,6 +13,8 @@ from bot.errors import InvalidInput
 from bot.importing import OldRight, OldUser
 from bot.importing.users import can_log_in_with, read_users
 
+pytestmark = pytest.mark.slow
+
 HASH = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b+dWRWJTmaaJObG"
 ADA = {"id": 1, "username": "ada", "password_hash": HASH, "is_admin": 0}
 DEPLOYS = {"user_id": 1, "scope": "service:web", "action": "manage"}

@@ -22,6 +22,8 @@ from bot.vault import Vault
 from lab.waiting import until
 from tests.logs.scripted import START, Container, ScriptedEngine
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Reader:
@@ -29,14 +31,12 @@ class Reader:
 
     lines: list[Line] = field(default_factory=list)
     trouble: BaseException | None = None
+    places: Cursor = field(default_factory=Cursor)
 
     @property
-    def cursor(self) -> Cursor:
-        """Where it is; as its id would say."""
-        found = Cursor()
-        for line in self.lines:
-            found.note(Cursor({line.origin.replica: line.place}))
-        return Cursor.read(str(found))
+    def id(self) -> Cursor:
+        """Where it is, as events say it."""
+        return Cursor.read(str(self.places))
 
     async def is_told(self, words: str) -> None:
         async def look() -> bool:
@@ -86,6 +86,7 @@ class Place:
                 async with aclosing(self.logs.follow("web", **how)) as batches:
                     async for batch in batches:
                         found.lines += batch.lines
+                        found.places.note(batch.places)
                         begun.set()
             except Exception as trouble:
                 found.trouble = trouble
@@ -388,13 +389,26 @@ async def test_a_silent_replica_is_not_forgotten_beside_a_loud_one(
             assert late.written == [*numbered(15, 20), *numbered(1995, 2000)]
 
 
+async def test_who_comes_back_gets_no_old_lines_of_a_replica_that_was_silent(place: Place) -> None:
+    id = await place.release()
+    silent, loud = place.engine.start("web", "b", id, 0), place.engine.start("web", "b", id, 1)
+    place.engine.write(silent, *numbered(0, 20))
+    place.engine.write(loud, *numbered(100, 120))
+    async with place.reader(tail=50, since=START + timedelta(milliseconds=20.5)) as first:
+        await first.has(20)
+    async with place.reader(after=first.id) as again:
+        place.engine.write(silent, "new")
+        await again.has(1)
+    assert (first.written, again.written) == (numbered(100, 120), ["new"])
+
+
 async def test_who_comes_back_while_docker_is_away_gets_nothing_twice(place: Place, web: Container) -> None:
     place.engine.write(web, *numbered(0, 10))
     async with place.reader() as first:
         await first.has(10)
     await is_forgotten(place)
     place.engine.go_down()
-    async with place.reader(after=first.cursor) as again, place.reader(tail=3) as other:
+    async with place.reader(after=first.id) as again, place.reader(tail=3) as other:
         for reader in (again, other):
             await reader.is_told("Docker does not answer")
         place.engine.write(web, "new")
@@ -415,7 +429,7 @@ async def test_who_was_away_over_a_switch_gets_the_rest_of_the_old_release(place
     new = place.engine.start("web", "a", 2)
     place.engine.write(new, "new 1")
     await place.release(1)
-    async with place.reader(after=first.cursor) as again:
+    async with place.reader(after=first.id) as again:
         await again.has(3)
     assert again.written == ["old 1", "old 2", "new 1"]
 

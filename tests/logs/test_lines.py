@@ -57,8 +57,9 @@ def test_anything_else_is_no_place(text: str) -> None:
 
 @given(st.text())
 def test_no_text_makes_it_stumble(text: str) -> None:
+    """It is refused, or comes back as it was: `;` and repeated names apart."""
     with contextlib.suppress(InvalidInput):
-        Cursor.read(text)
+        assert str(Cursor.read(str(Cursor.read(text)))) == str(Cursor.read(text))
 
 
 def test_a_cursor_stays_short_enough_for_a_header_and_forgets_the_most_silent() -> None:

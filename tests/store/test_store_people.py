@@ -232,7 +232,9 @@ async def test_where_there_is_no_admin_rights_are_given_and_taken_freely(store: 
     await make(store, "ada")
     await store.grant("ada", A.ADMIN, GLOBAL, "o8", later())
     await store.revoke("ada", A.ADMIN, GLOBAL)
+    assert (await store.user("ada")).grants == ()
     await store.remove_user("ada")
+    assert await store.users() == ()
 
 
 async def test_an_admin_outside_slack_is_enough_where_nobody_is_in_it(store: Store) -> None:

@@ -43,8 +43,17 @@ async def frozen(engine: PrivateEngine) -> None:
     engine.thaw()
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("death", [killed, stopped, frozen], ids=lambda death: death.__name__)
+MILD = {(stopped, state) for state in ("pulling", "checking", "watching")} | {
+    (frozen, state) for state in ("pulling", "starting", "watching")
+}
+
+
+@pytest.mark.parametrize(("death", "state"), [
+    # Kills at every step; of the milder deaths one each, the others are for `make rounds`.
+    pytest.param(death, state, id=f"{death.__name__}-{state}",
+                 marks=pytest.mark.thorough if (death, state) in MILD else ())
+    for death in (killed, stopped, frozen) for state in STATES
+])  # fmt: skip
 async def test_a_deployment_converges_after_the_daemon(death: Death, state: str) -> None:
     async with at_work() as (tenant, engine):
         newer = await make_slow(tenant, state)

@@ -42,6 +42,12 @@ class Shop(Tenant):
         (found,) = await self.inspected()
         return found
 
+    async def configured(self, **changes: Any) -> None:
+        """What the front end has no field for, with the command line's call; until it serves with that."""
+        found = (await self.house.get(f"/services/{self.name}"))["configuration"] | changes
+        applied = await self.house.call("PUT", f"/services/{self.name}", found)
+        await self.house.is_live(applied["deployment"]["id"])
+
     def load(self) -> Load:
         """Visitors of its domain, until stopped."""
         return Load(Target("127.0.0.1", self.house.http_port, self.host), VISITORS, rate=30)
@@ -71,6 +77,30 @@ async def test_a_working_day(home: House, admin: FrontEnd) -> None:
     await it_is_restarted_stopped_and_started(shop, admin)
     await somebody_with_few_rights_works_with_it(shop, admin)
     await it_is_removed_and_its_volume_stays(shop, admin)
+
+
+async def test_a_bad_release_is_told_with_its_reason_and_no_visitor_sees_it(home: House, admin: FrontEnd) -> None:
+    shop = Shop(home)
+    for tag, fault in (("0001", ""), ("0002", "exit1")):
+        await shop.make(tag, fault)
+    config = {"containerPort": "8080", "domain": shop.host}
+    assert (await admin.call("POST", "/services/start", {
+        "service": shop.name, "image": f"{shop.image}:0001", "recreate": True, "config": config,
+    })).error == ""  # fmt: skip
+    await shop.configured(health={"kind": "tcp", "within": 4}, drain_timeout=5)
+    load = shop.load()
+    load.start()
+    for image, more, reason in (
+        (f"{shop.image}:0002", {}, "exit"), ("", {"containerPort": "81"}, "81"),
+    ):  # fmt: skip
+        answer = await admin.start(shop.name, image, recreate=True, **more)
+        assert (answer.status, reason in answer.error) == (409, True), answer.body
+        row = await admin.service(shop.name)
+        assert (row["state"], row["image"]) == ("running", f"{shop.image}:0001")
+    report = await load.stop()
+    assert_nothing_lost(report)
+    assert set(report.versions) == {"0001"}
+    assert (await admin.remove(shop.name)).error == ""
 
 
 async def something_is_pushed_and_pulled(shop: Shop, admin: FrontEnd) -> None:
@@ -136,10 +166,8 @@ async def its_limits_are_changed(shop: Shop, admin: FrontEnd) -> None:
 
 async def a_newer_tag_is_brought_and_no_visitor_notices(shop: Shop, admin: FrontEnd) -> None:
     """By the button: pushes of this service wait for it. It also gets a volume, of which the page knows nothing."""
-    found = (await shop.house.get(f"/services/{shop.name}"))["configuration"]
-    found |= {"follow": {"auto_deploy": "off"}, "volumes": [{"name": "data", "path": "/data"}], "drain_timeout": 5}
-    applied = await shop.house.call("PUT", f"/services/{shop.name}", found)
-    await shop.house.is_live(applied["deployment"]["id"])
+    volumes = [{"name": "data", "path": "/data"}]
+    await shop.configured(follow={"auto_deploy": "off"}, volumes=volumes, drain_timeout=5)
     newer = await shop.make("0002")
     assert (await shop.announce(newer)).body["accepted"] == []
     row = await admin.shows(shop.name, lambda row: row.get("latestImageDigest") == newer.digest)
@@ -162,7 +190,12 @@ async def _seen(load: Load, version: str) -> bool:
 
 async def it_is_restarted_stopped_and_started(shop: Shop, admin: FrontEnd) -> None:
     before = await admin.service(shop.name)
-    assert (await admin.restart(shop.name)).error == ""
+    async with asyncio.timeout(EARLY_S), admin.logs(before["id"]) as lines:
+        await anext(lines)
+        restarting = asyncio.create_task(admin.restart(shop.name))
+        while "version 0002 starting" not in await anext(lines):
+            pass  # who follows the log of the old container sees the new one begin
+        assert (await restarting).error == ""
     assert (await admin.service(shop.name))["id"] != before["id"]
     assert (await admin.stop(shop.name)).error == ""
     row = await admin.service(shop.name)

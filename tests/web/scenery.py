@@ -6,8 +6,10 @@ import asyncio
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
+import argon2
 import orjson
 from sqlite_utils import Database
 
@@ -18,7 +20,7 @@ from bot.observer import Sample
 from bot.permissions import GLOBAL, Action
 from bot.webhooks import PackageEvent
 from lab.waiting import until
-from tests.handlers.visiting import add_user
+from tests.handlers.visiting import PASSWORD
 from tests.small_house import House
 
 ADMIN = "mira"
@@ -88,6 +90,19 @@ SERVICES: dict[str, dict[str, Any]] = {
 _USE = {"billing": (0.06, 118), "docs": (0.01, 34), "search": (0.41, 640), "shop": (0.22, 301), "web": (0.34, 264)}
 
 
+PEOPLE: dict[str, tuple[tuple[Action, str], ...]] = {
+    ADMIN: ((Action.ADMIN, GLOBAL),),
+    "jonas": ((Action.DEPLOY, "service:shop"), (Action.VIEW_LOGS, "service:shop"), (Action.VIEW_STATUS, GLOBAL)),
+    "priya": ((Action.MANAGE, "service:billing"), (Action.EDIT_ENV, "service:billing")),
+}
+
+
+@cache
+def _hash() -> str:
+    """Of everybody's password; that takes a while, so once."""
+    return argon2.PasswordHasher().hash(PASSWORD)
+
+
 async def furnish(house: House) -> None:
     """Services with a past, and one deployment that pulls for as long as the house stands. Admin: `ADMIN`."""
     for name, more in SERVICES.items():
@@ -133,10 +148,9 @@ def _runs(house: House, name: str, replicas: int, cpus: float, megabytes: float)
 
 
 async def _people(house: House) -> None:
-    await add_user(house, ADMIN, (Action.ADMIN, GLOBAL))
-    await add_user(house, "jonas", (Action.DEPLOY, "service:shop"), (Action.VIEW_LOGS, "service:shop"),
-                   (Action.VIEW_STATUS, GLOBAL))  # fmt: skip
-    await add_user(house, "priya", (Action.MANAGE, "service:billing"), (Action.EDIT_ENV, "service:billing"))
+    hash = _hash()
+    for name, rights in PEOPLE.items():
+        await house.services.store.add_user(name, hash, rights, "user:mira")
     store = house.services.store
     await store.add_user("noor", "", [(Action.DEPLOY, "service:docs")], "user:mira")
     await store.write(lambda db: db.execute("INSERT INTO slack_users VALUES ('T024BE7LD', 'U2147483697', 'noor', 1)"))

@@ -124,7 +124,8 @@ class Connection:
 
     async def _in_time(self, doing: str, pool: ThreadPoolExecutor, work: Callable[[], T], limit_s: float) -> T:
         try:
-            return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(pool, work), limit_s)
+            async with asyncio.timeout(limit_s):
+                return await asyncio.get_running_loop().run_in_executor(pool, work)
         except TimeoutError:
             raise EngineUnavailable(
                 f"Docker did not answer within {limit_s:g} s, so o8 could not {doing}.", LOOK

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bot.accounts import AccessRequest
+from bot.accounts import AccessRequest, in_words
 from bot.chat import Card, CardKind, DiskAlarm, Package, lasting
 from bot.errors import NotFound
 from bot.models import AFTER_SWITCH, Deployment, Kind, Service, State
@@ -110,11 +110,7 @@ def deployment_card(facts: Facts) -> Message:
 
 def person(actor: str) -> str:
     """An actor in words; people of Slack as Slack shows them."""
-    kind, _, name = actor.partition(":")
-    if kind == "slack":
-        return mention(name.rpartition(":")[2])
-    words = {"delivery": "a push", "poller": "the poller", "o8": "o8 itself", "reconciler": "o8 itself"}
-    return words.get(kind) or named(f"{name} on the server" if kind == "cli" else name or actor, 100)
+    return mention(actor.rpartition(":")[2]) if actor.startswith("slack:") else named(in_words(actor), 100)
 
 
 def _choices(facts: Facts) -> Sequence[Choice]:

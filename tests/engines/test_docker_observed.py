@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from ipaddress import IPv4Network
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from bot import observer
 from bot.engines.docker import DockerEngine
 from bot.observer import Observer
-from lab.images import Image, busybox_image
-from lab.private_engine import PrivateEngine, private_engine
+from lab.images import Image
+from lab.private_engine import PrivateEngine
 from lab.waiting import until
 from tests.engines.contract import LOOP, workload
 
 pytestmark = pytest.mark.parts
 END_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[PrivateEngine]:
-    with private_engine() as daemon:
-        yield daemon
-
-
-@pytest.fixture(scope="module")
-def image(daemon: PrivateEngine) -> Image:
-    return busybox_image(daemon.host, f"{daemon.registry()}/acme/web")
-
-
-@pytest.fixture
-async def engine(daemon: PrivateEngine, tmp_path: Path) -> AsyncIterator[DockerEngine]:
-    engine = DockerEngine(
-        host=daemon.host, network="o8", subnet=IPv4Network("172.29.0.0/20"), installation="observed",
-        volumes_dir=tmp_path, patience_s=10,
-    )  # fmt: skip
-    yield engine
-    for replica in await engine.observe():
-        await engine.clear(replica.service, replica.slot)
-    await engine.close()
 
 
 @pytest.fixture
