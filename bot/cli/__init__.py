@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.cli import deploying, environment, machine, people, safekeeping, service, tokens
+from bot.cli import deploying, environment, init, machine, people, safekeeping, service, tokens
 from bot.cli.group import Exit, Serve, Session, o8
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Session",
     "deploying",
     "environment",
+    "init",
     "machine",
     "o8",
     "people",
