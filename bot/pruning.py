@@ -88,8 +88,8 @@ class Pruner:
         return done
 
     async def record(self, done: Pruned, actor: str) -> None:
-        """Who had what removed; nothing when nothing was."""
-        if done.images and not done.is_dry_run:
+        """Who had what removed. That o8 itself found nothing to remove is no news."""
+        if not done.is_dry_run and (done.images or actor != "o8"):
             _log.info("%s removed %d spare images, %d MB", actor, len(done.images), done.bytes // 1_000_000)
             names = [f"{each.image}@{each.digest}" for each in done.images]
             await self._store.record(actor, "prune", "images", {"images": names, "bytes": done.bytes})

@@ -263,3 +263,16 @@ def test_several_platforms_need_buildx(bench: Bench, package: str, tmp_path: Pat
 def test_shellcheck_finds_nothing() -> None:
     done = subprocess.run(("shellcheck", SCRIPT), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_registry_that_denies_what_is_not_there_is_believed_only_with_first(
+    tmp_path: Path, github: FakeGitHub, service_name: str
+) -> None:
+    """GHCR gives no token for a package that does not exist, as for one that is somebody else's."""
+    with token_registry() as registry:
+        assert registry.tokens
+        registry.tokens.readers[f"acme/{service_name}"] = set()
+        bench = Bench(tmp_path, github, registry)
+        denied = bench.dry_run(service_name)
+        assert (denied.code, denied.said) == (1, "") and "status 403" in denied.log
+        assert bench.dry_run("--first", service_name).tag == "0001"

@@ -70,7 +70,7 @@ CASES: dict[str, Case] = {
     "mute": about(lambda c, s: c.mute(s, None)),
     "backup": everywhere(lambda c: c.backup(with_key=True)),
     "rotate_key": everywhere(lambda c: c.rotate_key()),
-    "prune": everywhere(lambda c: c.prune(is_dry_run=True)),
+    "prune": everywhere(lambda c: c.prune()),
     "dismiss_package": everywhere(lambda c: c.dismiss_package("ghcr.io/acme/blog")),
     "add_user": everywhere(lambda c: c.add_user("carol")),
     "remove_user": everywhere(lambda c: c.remove_user("bob")),
