@@ -48,8 +48,9 @@ async def restored(home: House, file: Path, *more: str) -> str:
 
 async def serves(web: Tenant, version: str) -> None:
     async def look() -> bool:
-        with suppress(aiohttp.ClientError):  # nginx may have to be started first
-            return await web.version() == version
+        # nginx may have to be started first; and where no container is yet, a connection hangs.
+        with suppress(aiohttp.ClientError, TimeoutError):
+            return await asyncio.wait_for(web.version(), 3) == version
         return False
 
     await web.house.until(look, 60)
