@@ -10,7 +10,9 @@ import pytest
 from bot import disks
 from bot.chat import CardKind
 from bot.disks import Disk, Disks
+from bot.engines import EngineFacts
 from bot.engines.docker import pull
+from bot.errors import EngineUnavailable
 from bot.findings import NO_ROOM
 from bot.notifiers.slack.cards import render
 from bot.pruning import Pruner
@@ -132,11 +134,33 @@ async def test_an_alarm_of_a_disk_that_docker_left_is_over(machine: Machine, tmp
 
 
 async def test_o8s_own_disk_is_looked_at_too_when_it_is_another_one(machine: Machine, tmp_path: Path) -> None:
-    assert len(await machine.disks._disks()) == 1
-    own = Disks(machine.store, machine.engine, Pruner(machine.store, machine.engine), Path("/dev/shm"))
-    assert [disk.folder for disk in await own._disks()] == [machine.engine.data_root, "/dev/shm"]
+    own = await machine.disks._own()
+    assert len(await machine.disks._disks(own)) == 1
+    other = Disk("/dev/shm", 1, 2)
+    machine.disks = Disks(machine.store, machine.engine, Pruner(machine.store, machine.engine), Path("/dev/shm"))
+    assert [disk.folder for disk in await machine.disks._disks(other)] == [machine.engine.data_root, "/dev/shm"]
     machine.engine.disk = (0, 0)  # Docker's is not to be seen from here
-    assert [disk.folder for disk in await own._disks()] == ["/dev/shm"]
+    assert [disk.folder for disk in await machine.disks._disks(other)] == ["/dev/shm"]
+
+
+async def test_o8s_own_disk_is_told_of_when_docker_does_not_answer(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk may be why."""
+    await machine.look(81)
+    machine.engine.data_root = "/elsewhere"
+
+    async def away() -> EngineFacts:
+        raise EngineUnavailable("Docker does not answer.")
+
+    async def full() -> Disk:
+        return Disk("/data", 1, 100)
+
+    monkeypatch.setattr(machine.engine, "facts", away)
+    monkeypatch.setattr(machine.disks, "_own", full)
+    with pytest.raises(EngineUnavailable):
+        await machine.disks.look()
+    assert await machine.open() == [80, 95]  # what was known of Docker's disk stays
 
 
 async def test_spare_images_go_once_a_day_and_at_once_when_there_is_no_room(machine: Machine) -> None:

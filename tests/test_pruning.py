@@ -200,13 +200,15 @@ class Unlocked(asyncio.Lock):
 
 
 @pytest.mark.parametrize("is_locked", [True, False])
-async def test_no_image_is_removed_between_a_deployments_look_and_its_start(place: Place, is_locked: bool) -> None:
+async def test_no_image_is_removed_between_a_deployments_look_and_its_start(
+    place: Place, is_locked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The control has no lock: its deployment finds the image, which is gone then."""
     await place.releases(1, 2, 3)
     engine = Removing(place.engine.images)
     place.pruner._engine = engine
     if not is_locked:
-        place.pruner._choosing = Unlocked()
+        monkeypatch.setattr(place.pruner, "_choosing_about", lambda digest: Unlocked())
 
     async def deploy() -> None:
         await engine.is_removing.wait()

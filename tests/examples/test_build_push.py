@@ -109,6 +109,17 @@ def test_a_claimed_number_is_passed_over(
     assert again.code == 3 and "claimed by another run" in again.log
 
 
+def test_what_is_known_to_fail_is_not_built_first(
+    bench: Bench, package: str, docker_registry: LabRegistry, github: FakeGitHub
+) -> None:
+    push(docker_registry, f"acme/{package}", "1.2.3")
+    taken = bench.run(package, "1.2.3")
+    assert taken.code == 3 and "building" not in taken.log
+    github.tokens.clear()
+    refused = bench.run(package)
+    assert refused.code == 1 and "building" not in refused.log
+
+
 @pytest.mark.parametrize(("may_write", "commits"), [(False, {COMMIT}), (True, set())])
 def test_what_github_does_not_let_us_claim_is_not_pushed(
     bench: Bench, package: str, github: FakeGitHub, may_write: bool, commits: set[str]
