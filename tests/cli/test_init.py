@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -23,6 +25,7 @@ from bot.settings import load
 from lab.ports import free_port
 from lab.waiting import until
 from tests.cli.conftest import REPOSITORY
+from tests.cli.conftest import environment as cli_environment
 
 TOKEN = "ghp_canary0123456789"
 SYSTEM = {
@@ -178,6 +181,39 @@ def test_users_of_the_other_system_own_what_is_theirs(tmp_path: Path) -> None:
     assert "DIFFERS" not in init(tmp_path).output
     (tmp_path / "var/lib/orchestr8").chmod(0o755)
     assert "+mode 0700" in init(tmp_path, code=4).output
+
+
+@pytest.mark.slow
+async def test_a_terminal_is_asked_for_what_was_not_given_and_never_shows_the_token(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", "init", "--root", str(tmp_path), "--nginx", "embedded", "--registry-user", "acme",
+        cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, env=cli_environment(tmp_path, {}),
+    )  # fmt: skip
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    seen = await _read_until(ours, "Domain below which")
+    os.write(ours, b"example.org\n")
+    seen += await _read_until(ours, "Its token")
+    os.write(ours, f"{TOKEN}\n".encode())
+    seen += await _read_until(ours, "Slack, when you like")
+    assert await process.wait() == 0
+    os.close(ours)
+    assert TOKEN not in seen and "User at ghcr.io" not in seen
+    found = settings(tmp_path)
+    assert (found["BASE_DOMAIN"], found["DOCKER_USERNAME"], found["GITHUB_PAT"]) == ("example.org", "acme", TOKEN)
+
+
+async def _read_until(terminal: int, wanted: str) -> str:
+    got = bytearray()
+
+    async def look() -> bool:
+        with suppress(OSError):  # nothing yet; or the other end is closed
+            got.extend(os.read(terminal, 100_000))
+        return wanted.encode() in got
+
+    await until(look, 30)
+    return got.decode()
 
 
 @pytest.mark.slow
