@@ -130,7 +130,7 @@ def _forget(home: House) -> None:
     network.reload()
     for id in network.attrs["Containers"]:
         client.containers.get(id).remove(force=True, v=True)
-    for container in client.containers.list(all=True, filters={"network": network.id}):
+    for container in client.containers.list(all=True, filters={"network": network.id or ""}):
         container.remove(force=True)
     network.remove()
     client.close()
