@@ -16,6 +16,7 @@ from aiohttp import web
 from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
+from bot.certificates import Certificates
 from bot.deployer import Checkpoint, Deployer
 from bot.disks import Disks
 from bot.doctor import Doctor
@@ -64,6 +65,7 @@ class App:
         self.engine = engine
         self.nginx = nginx
         self._reconciler = reconciler
+        self._certificates = Certificates(services.settings, services.store, nginx, reconciler.notice)
         self._session = session
         self._slack = slack
         self._chat: Chat | None = None
@@ -182,7 +184,7 @@ class App:
         await self.services.worker.start()
         of = self.services
         disks = Disks(of.store, self.engine, of.pruner, of.settings.o8_data_dir)
-        for work in (self._reconciler.run, of.follower.run, of.observer.run, disks.run):
+        for work in (self._reconciler.run, of.follower.run, of.observer.run, disks.run, self._certificates.run):
             self._tasks.append(asyncio.create_task(_endlessly(work)))
 
 
