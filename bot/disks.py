@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bot.chat import DiskAlarm
 from bot.engines import Engine
-from bot.errors import O8Error
+from bot.errors import EngineError, O8Error
 from bot.findings import LITTLE_ROOM, NO_ROOM
 from bot.pruning import Pruner
 from bot.store import Store
@@ -54,24 +54,31 @@ class Disks:
 
     async def look(self) -> None:
         """Removes spare images when it is time, or when there is no room; then says how full the disks are."""
-        if self._pruned_at is None or time.monotonic() - self._pruned_at > PRUNE_S:
-            await self._pruner.record(await self._pruner.prune(), "o8")
-            self._pruned_at = time.monotonic()
-        if any(disk.part_free <= NO_ROOM for disk in await self._disks()):
-            await self._pruner.make_room()
-        disks = {disk.folder: disk for disk in await self._disks()}
+        own = await self._own()
+        try:
+            if self._pruned_at is None or time.monotonic() - self._pruned_at > PRUNE_S:
+                await self._pruner.record(await self._pruner.prune(), "o8")
+                self._pruned_at = time.monotonic()
+            if any(disk.part_free <= NO_ROOM for disk in await self._disks(own)):
+                await self._pruner.make_room()
+            disks = {disk.folder: disk for disk in await self._disks(await self._own())}
+        except EngineError:  # a full disk may be why Docker does not answer
+            await self._tell(own)
+            raise
         for disk in disks.values():
             await self._tell(disk)
         for alarm in await self._store.open_alarms():
             if alarm.folder not in disks:  # Docker's data was moved
                 await self._store.end_alarm(alarm.id, alarm.free, alarm.total)
 
-    async def _disks(self) -> list[Disk]:
+    async def _own(self) -> Disk:
+        usage = await asyncio.to_thread(shutil.disk_usage, self._data_dir)
+        return Disk(str(self._data_dir), usage.free, usage.total)
+
+    async def _disks(self, own: Disk) -> list[Disk]:
         """Docker's, where it can be seen from here, and o8's own when that is another one."""
         facts = await self._engine.facts()
         docker = Disk(facts.data_root, facts.storage_bytes_free, facts.storage_bytes_total)
-        usage = await asyncio.to_thread(shutil.disk_usage, self._data_dir)
-        own = Disk(str(self._data_dir), usage.free, usage.total)
         if not docker.total:
             return [own]
         is_same = await asyncio.to_thread(_is_same, Path(docker.folder), self._data_dir)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 from bot.engines import Credentials, Engine, Progress
 from bot.errors import DiskFull, EngineUnavailable, O8Error
@@ -40,7 +41,7 @@ class Pruner:
     def __init__(self, store: Store, engine: Engine) -> None:
         self._store = store
         self._engine = engine
-        self._choosing = asyncio.Lock()
+        self._choosing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def prune(self, service: str | None = None, *, is_dry_run: bool = False, is_urgent: bool = False) -> Pruned:
         """Removes the images that nothing needs: of all, or only what was pulled for `service`.
@@ -64,7 +65,7 @@ class Pruner:
 
         When the disk is full, what nothing needs is removed, and it is tried once more. Raises as `Engine.pull` does.
         """
-        async with self._choosing:
+        async with self._choosing_about(digest):
             is_here = await self._engine.has_image(image, digest)
             # Before it is fetched: were o8 killed afterwards, the image would stay for ever.
             await self._store.pulled(image, digest, service, is_new=not is_here)
@@ -88,15 +89,19 @@ class Pruner:
         return done
 
     async def record(self, done: Pruned, actor: str) -> None:
-        """Who had what removed; nothing when nothing was."""
-        if done.images and not done.is_dry_run:
+        """Who had what removed. That o8 itself found nothing to remove is no news."""
+        if not done.is_dry_run and (done.images or actor != "o8"):
             _log.info("%s removed %d spare images, %d MB", actor, len(done.images), done.bytes // 1_000_000)
             names = [f"{each.image}@{each.digest}" for each in done.images]
             await self._store.record(actor, "prune", "images", {"images": names, "bytes": done.bytes})
 
+    def _choosing_about(self, digest: str) -> asyncio.Lock:
+        """One lock for each image: it takes Docker seconds to remove a large one, and no other has to wait for that."""
+        return self._choosing.setdefault(digest, asyncio.Lock())
+
     async def _is_removed(self, image: str, digest: str, age: timedelta) -> bool:
         """False when something needs it by now, or a container uses it."""
-        async with self._choosing:
+        async with self._choosing_about(digest):
             if not await self._store.is_spare(image, digest, age):
                 return False
             try:

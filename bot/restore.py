@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from bot.vault import Sealed, Vault
 from bot.worker import environment_row
 
 Fault = Literal["audit", "values"]
+_PIECE = 1024 * 1024  # bytes
 LARGEST_MANIFEST = 16 * 1024 * 1024
 _DRAFT = ".restore-"
 _NAME = re.compile(r"o8\.sqlite|settings\.env|secret\.key|services/[a-z0-9-]+\.toml")
@@ -84,7 +86,7 @@ def check(archive: Path) -> Manifest:
 def _unpack(archive: Path, home: Path) -> Manifest:
     """Only files that the manifest names, with the digests that it names, below `home`."""
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with gzip.open(archive) as content, tarfile.open(fileobj=content, mode="r:") as tar:
             first = tar.next()
             if first is None or first.name != MANIFEST or first.size > LARGEST_MANIFEST:
                 raise Damaged(f"{archive} is no backup of o8.")
@@ -94,6 +96,8 @@ def _unpack(archive: Path, home: Path) -> Manifest:
                               "Take that version, or a newer one.")  # fmt: skip
             while member := tar.next():
                 _take(tar, member, manifest, home)
+            while content.read(_PIECE):  # to its end, where gzip's own sum is: it covers the manifest
+                pass
     except (tarfile.TarError, EOFError, zlib.error, ValidationError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

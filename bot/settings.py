@@ -257,12 +257,19 @@ def data_dir(environ: Mapping[str, str], dotenv: Path) -> Path:
 def default_data_dir(environ: Mapping[str, str]) -> Path:
     """`~/.dckr` when it exists (the original's), else `/var/lib/orchestr8` when writable, else the user's own."""
     home = Path(environ.get("HOME", "/"))
-    if (home / ".dckr").is_dir():
+    if _is_folder(home / ".dckr"):
         return home / ".dckr"
     system = Path("/var/lib/orchestr8")
     if os.access(system if system.exists() else system.parent, os.W_OK):
         return system
     return home / ".local/share/orchestr8"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:  # `sudo -u orchestr8 o8 ...` may keep the home of root
+        return False
 
 
 def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:

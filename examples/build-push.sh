@@ -142,9 +142,10 @@ ask_api() {
         401) die "GitHub does not accept the token: $(message)" ;;
         429) die "GitHub limits the number of requests: $(message) Try again in $(header retry-after) seconds." ;;
         403)
-            if [ "$(header x-ratelimit-remaining)" = 0 ] || [ -n "$(header retry-after)" ]; then
-                die "GitHub limits the number of requests; try again later: $(message)"
-            fi ;;
+            case "$(header x-ratelimit-remaining) $(header retry-after) $(message)" in
+                '0 '* | *' '[0-9]*' '* | *'rate limit'*)
+                    die "GitHub limits the number of requests; try again later: $(message)" ;;
+            esac ;;
         000) die "GitHub's API does not answer at $api." ;;
         5??) die "GitHub's API fails with status $status: $(message)" ;;
     esac
@@ -308,19 +309,26 @@ claim() {
     esac
 }
 
+# prepare: what is known before anything is built. What comes meanwhile is seen by `choose`.
+prepare() {
+    if [ -z "$version" ]; then
+        highest
+    else
+        digest_of "$version"
+        [ -z "$digest" ] || refuse "$image:$version is there already, as $digest."
+    fi
+}
+
 # choose: sets `tag`, and claims it unless nothing is to be done.
 choose() {
     local tries
     if [ -n "$version" ]; then
         tag=$version
-        digest_of "$tag"
-        [ -z "$digest" ] || refuse "$image:$tag is there already, as $digest."
         if [ -z "$is_dry" ] && ! claim "$tag"; then
             refuse "$image:$tag was claimed by another run (CLAIM=$claims). If that one failed, use another version."
         fi
         return
     fi
-    highest
     for tries in $(seq 500); do
         tag=$(printf '%04d' $((number + tries)))
         [ ${#tag} -le 5 ] || die "The numbers are used up; give a VERSION."
@@ -389,6 +397,7 @@ log_in() {
     fi
 }
 
+prepare
 if [ -n "$is_dry" ]; then
     choose
     say "would build $context and push it as $image:$tag, with ${labels[*]}"

@@ -51,15 +51,17 @@ class Bench:
             "DOCKER_BUILDKIT": "0",
         } | environ  # fmt: skip
 
-    def fill(self, content: str = "hello", dockerfile: str = DOCKERFILE) -> None:
-        """What is built."""
-        (self.context / "hello").write_text(content)
+    def fill(self, content: str = "", dockerfile: str = DOCKERFILE) -> None:
+        """What is built; other bytes for each machine, so that none shares its images with another."""
+        (self.context / "hello").write_text(content or str(self.folder))
         (self.context / "Dockerfile").write_text(dockerfile)
 
     def run(self, *arguments: str, **environ: str) -> Build:
+        # For the cache of `FROM scratch` Docker 20.10 looks at every image, and fails when one is removed meanwhile.
+        options = ("--no-cache",) if "--" in arguments else ("--", "--no-cache")
         done = subprocess.run(
-            (str(SCRIPT), *arguments), env=self.environ | environ, capture_output=True, text=True, timeout=LIMIT_S,
-            cwd=self.folder,
+            (str(SCRIPT), *arguments, *options), env=self.environ | environ, cwd=self.folder, timeout=LIMIT_S,
+            capture_output=True, text=True,
         )  # fmt: skip
         return Build(done.returncode, done.stdout, done.stderr)
 

@@ -49,7 +49,10 @@ async def _accept(listening: socket.socket, path: str) -> None:
         with connection:
             connection.setblocking(True)
             process = await asyncio.create_subprocess_exec(
-                *unit_command(), stdin=connection, stdout=connection, env={"PATH": path, "LC_ALL": "C"}
+                *unit_command(),
+                stdin=connection.fileno(),
+                stdout=connection.fileno(),
+                env={"PATH": path, "LC_ALL": "C"},
             )
         running.add(task := asyncio.create_task(process.wait()))
         task.add_done_callback(running.discard)

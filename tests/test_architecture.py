@@ -20,9 +20,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bot.models", "bot.settings", "bot.webhooks"),
     ("bot.accounts", "bot.chat"),
     ("bot.engines", "bot.addresses", "bot.tags", "bot.run", "bot.routes"),
-    ("bot.importing", "bot.findings",),
+    ("bot.importing", "bot.findings", "bot.installation",),
     ("bot.engines.docker", "bot.nginx", "bot.registry", "bot.store", "bot.vault", "bot.health", "bot.drain",
-     "bot.outage", "bot.clock", "bot.passwords", "bot.memory"),
+     "bot.outage", "bot.clock", "bot.passwords", "bot.memory", "bot.installer"),
     ("bot.pruning",),
     ("bot.candidate", "bot.resolver", "bot.traffic", "bot.authority", "bot.logins", "bot.observer", "bot.images"),
     ("bot.deployer",),
@@ -58,7 +58,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "yarl": ("bot.clock", "bot.registry", "bot.cli"),
     "slack_sdk": ("bot.notifiers.slack", "handlers.slack"), "slack_bolt": ("handlers.slack",),
     "prometheus_client": ("handlers.metrics",),
-    "subprocess": ("bot.nginx",),  # Docker is spoken to over its socket, never by its command
+    "subprocess": ("bot.nginx", "bot.installer"),  # Docker is spoken to over its socket, never by its command
 }  # fmt: skip
 
 LONG_FILES: dict[str, str] = {}  # over 300 lines: name -> why

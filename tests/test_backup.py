@@ -194,12 +194,12 @@ async def test_every_kind_of_damage_is_refused_and_changes_nothing(made: Path, t
     text = made.read_bytes()
     folder = tmp_path / "one"
     before = untouched(folder)
-    for position in range(0, len(text), max(1, len(text) // 60)):
+    for position in (*range(0, len(text), max(1, len(text) // 60)), *range(len(text) - 30, len(text))):
         changed = bytearray(text)
         changed[position] ^= 0x55
         made.write_bytes(changed)
         if _is_same(text, bytes(changed)):
-            continue  # in gzip's head are a time and a system, which mean nothing
+            continue  # such as the time and the system in gzip's head, which mean nothing
         with pytest.raises(Damaged):
             restore(made, folder, "cli:ann", is_forced=True)
     for length in (0, 10, 100, len(text) // 2, len(text) - 20):

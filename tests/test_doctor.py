@@ -69,9 +69,10 @@ def of(found: tuple[Finding, ...] | list[Finding], subject: str) -> Finding:
         ({"is_live_restore": False}, "Docker live-restore", "warning", '"live-restore": true'),
         ({"storage_driver": "vfs"}, "Docker storage", "warning", '"storage-driver": "overlay2"'),
         ({"storage_driver": ""}, "Docker storage", "", ""),
-        ({"storage_bytes_free": 20}, "Docker disk", "ok", "20%"),
-        ({"storage_bytes_free": 19}, "Docker disk", "warning", "docker system df"),
-        ({"storage_bytes_free": 4}, "Docker disk", "fault", "docker system df"),
+        ({"storage_bytes_free": 21}, "Docker disk", "ok", "21%"),
+        ({"storage_bytes_free": 20}, "Docker disk", "warning", "docker system df"),
+        ({"storage_bytes_free": 6}, "Docker disk", "warning", "o8 prune"),
+        ({"storage_bytes_free": 5}, "Docker disk", "fault", "o8 prune"),
         ({"storage_bytes_total": 0}, "Docker disk", "warning", "Not checked"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,24 @@ def test_the_folder_of_the_original_is_used_when_it_is_there(tmp_path: Path) -> 
     assert before in (Path("/var/lib/orchestr8"), tmp_path / ".local/share/orchestr8")
     (tmp_path / ".dckr").mkdir()
     assert default_data_dir({"HOME": str(tmp_path)}) == tmp_path / ".dckr"
+
+
+def test_folders_that_may_not_be_looked_into_are_no_trouble(tmp_path: Path) -> None:
+    """As after `sudo -u orchestr8 o8 doctor` in the home of root."""
+    source = (
+        "import os, sys; from pathlib import Path; from bot.settings import data_dir\n"
+        "os.chdir(sys.argv[1]); os.chmod(sys.argv[1], 0)\n"
+        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "print(data_dir({'HOME': sys.argv[1]}, Path('.env')))"
+    )
+    locked = tmp_path / "root"
+    locked.mkdir()
+    command = [sys.executable, "-c", source, str(locked)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=30, check=False, cwd=Path(__file__).parents[1]
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) in (Path("/var/lib/orchestr8"), locked / ".local/share/orchestr8")
 
 
 def test_settings_do_not_change(no_dotenv: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.cli import deploying, environment, importing, machine, people, safekeeping, service, tokens
+from bot.cli import deploying, environment, importing, init, machine, people, safekeeping, service, tokens
 from bot.cli.group import Exit, Serve, Session, o8
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "deploying",
     "environment",
     "importing",
+    "init",
     "machine",
     "o8",
     "people",

@@ -66,3 +66,10 @@ def test_every_exit_code_is_documented(code: Exit) -> None:
 
 def test_every_command_but_serve_can_print_json() -> None:
     assert [name for name, c in COMMANDS.items() if not any("--json" in p.opts for p in c.params)] == ["o8 serve"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/installing.md", "docs/operations.md"])
+def test_commands_that_guides_name_exist(page: str) -> None:
+    code = re.findall(r"```.*?```|`[^`\n]+`", (REPOSITORY / page).read_text(), re.DOTALL)
+    named = {found for text in code for found in re.findall(r"\bo8 ([a-z][a-z-]*)(?: |`|$)", text, re.MULTILINE)}
+    assert named and named <= set(o8.commands) | {"from", "runs", "in", "itself"}

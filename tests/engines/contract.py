@@ -202,8 +202,15 @@ class EngineContract:
 
     async def test_an_image_in_use_is_not_removed(self, engine: Engine, image: Image, service_name: str) -> None:
         await engine.start(workload(image, service_name))
-        await engine.remove_image(image.image, image.digest)
-        assert (await only(engine, service_name)).state == "running"
+        for _ in range(2):
+            assert not await engine.remove_image(image.image, image.digest)
+            assert (await only(engine, service_name)).state == "running"
+            assert await engine.has_image(image.image, image.digest)
+
+    async def test_an_image_has_a_size_while_it_is_here(self, engine: Engine, image: Image) -> None:
+        size = await engine.image_size(image.image, image.digest)
+        assert size is not None and size > 100_000
+        assert await engine.image_size(image.image, ABSENT) is None
 
     @pytest.mark.parametrize("name", ["../images/x", "a/b", "web?force=1", "Web", "", "-web", "web\n", "w" * 64])
     async def test_names_outside_the_grammar_are_refused(self, engine: Engine, image: Image, name: str) -> None:

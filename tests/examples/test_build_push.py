@@ -109,6 +109,17 @@ def test_a_claimed_number_is_passed_over(
     assert again.code == 3 and "claimed by another run" in again.log
 
 
+def test_what_is_known_to_fail_is_not_built_first(
+    bench: Bench, package: str, docker_registry: LabRegistry, github: FakeGitHub
+) -> None:
+    push(docker_registry, f"acme/{package}", "1.2.3")
+    taken = bench.run(package, "1.2.3")
+    assert taken.code == 3 and "building" not in taken.log
+    github.tokens.clear()
+    refused = bench.run(package)
+    assert refused.code == 1 and "building" not in refused.log
+
+
 @pytest.mark.parametrize(("may_write", "commits"), [(False, {COMMIT}), (True, set())])
 def test_what_github_does_not_let_us_claim_is_not_pushed(
     bench: Bench, package: str, github: FakeGitHub, may_write: bool, commits: set[str]
@@ -263,3 +274,16 @@ def test_several_platforms_need_buildx(bench: Bench, package: str, tmp_path: Pat
 def test_shellcheck_finds_nothing() -> None:
     done = subprocess.run(("shellcheck", SCRIPT), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_registry_that_denies_what_is_not_there_is_believed_only_with_first(
+    tmp_path: Path, github: FakeGitHub, service_name: str
+) -> None:
+    """GHCR gives no token for a package that does not exist, as for one that is somebody else's."""
+    with token_registry() as registry:
+        assert registry.tokens
+        registry.tokens.readers[f"acme/{service_name}"] = set()
+        bench = Bench(tmp_path, github, registry)
+        denied = bench.dry_run(service_name)
+        assert (denied.code, denied.said) == (1, "") and "status 403" in denied.log
+        assert bench.dry_run("--first", service_name).tag == "0001"

@@ -87,6 +87,7 @@ def test_a_longer_number_is_warned_of(github: FakeGitHub, bench: Bench, package:
         ([Reply(401, {"message": "Bad credentials"})], "does not accept the token: Bad credentials"),
         ([Reply(403, {"message": "API rate limit exceeded"}, LIMIT)], "limits the number of requests"),
         ([Reply(403, {"message": "secondary rate limit"}, {"retry-after": "60"})], "limits the number of requests"),
+        ([Reply(403, {"message": "You have exceeded a secondary rate limit."})], "limits the number of requests"),
         ([Reply(429, {"message": "slow"}, {"retry-after": "60"})], "Try again in 60 seconds"),
         ([Reply(500), Reply(502), Reply(503)], "fails with status 503"),
         ([Reply(404), Reply(500), Reply(500), Reply(500)], "fails with status 500"),

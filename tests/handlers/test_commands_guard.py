@@ -75,6 +75,7 @@ CASES: dict[str, Case] = {
     "install": everywhere(lambda c: c.install(configuration("blog"), "0001")),
     "run_again": everywhere(lambda c: c.run_again("1")),
     "import_original": everywhere(lambda c: c.import_original(ORIGINAL, is_dry_run=False)),
+    "prune": everywhere(lambda c: c.prune()),
     "dismiss_package": everywhere(lambda c: c.dismiss_package("ghcr.io/acme/blog")),
     "add_user": everywhere(lambda c: c.add_user("carol")),
     "set_rights": everywhere(lambda c: c.set_rights("bob", [(A.VIEW_LOGS, GLOBAL)])),

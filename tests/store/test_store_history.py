@@ -160,6 +160,63 @@ async def test_an_image_that_another_service_may_return_to_is_kept(ledger: Ledge
     assert await ledger.store.spare_images("web", WEEK) == ((IMAGE, digest(1)),)
 
 
+async def test_images_of_all_services_are_spare_once_nothing_needs_them(ledger: Ledger) -> None:
+    """Of a service that was removed; of an attempt that failed; one that the newest release of another service uses."""
+    for name in ("web", "worker", "gone"):
+        await ledger.service(name, image=IMAGE, keep_releases=1)
+    for number, service in ((1, "gone"), (2, "web"), (3, "worker")):
+        await ledger.store.pulled(IMAGE, digest(number), service)
+        await ledger.release(f"000{number}", number, service)
+    await ledger.store.pulled(IMAGE, digest(4), "web")
+    assert await ledger.store.spare_images(None, WEEK) == ((IMAGE, digest(4)),)
+    await ledger.store.forget_service("gone")
+    assert set(await ledger.store.spare_images(None, WEEK)) == {(IMAGE, digest(1)), (IMAGE, digest(4))}
+    assert await ledger.store.is_spare(IMAGE, digest(1), WEEK)
+    assert not await ledger.store.is_spare(IMAGE, digest(2), WEEK)
+
+
+async def test_the_release_before_the_live_one_is_kept_whatever_keep_releases_says(ledger: Ledger) -> None:
+    await ledger.service(keep_releases=1)
+    for number in (1, 2, 3):
+        await ledger.store.pulled(IMAGE, digest(number), "web")
+        await ledger.release(f"000{number}", number)
+    assert await ledger.store.spare_images(None, WEEK) == ((IMAGE, digest(1)),)
+
+
+async def test_the_target_of_a_rollback_that_waits_is_kept(ledger: Ledger) -> None:
+    await ledger.service(keep_releases=1)
+    releases = []
+    for number in (1, 2, 3):
+        await ledger.store.pulled(IMAGE, digest(number), "web")
+        releases.append(await ledger.release(f"000{number}", number))
+    assert await ledger.store.spare_images(None, WEEK) == ((IMAGE, digest(1)),)
+    await ledger.want(kind=Kind.ROLLBACK, target=releases[0].id)
+    assert await ledger.store.spare_images(None, WEEK) == ()
+
+
+async def test_what_was_pulled_by_hand_is_spare_after_a_time(ledger: Ledger) -> None:
+    await ledger.store.pulled(IMAGE, digest(1), "")
+    assert await ledger.store.spare_images(None, WEEK) == ()
+    assert await ledger.store.spare_images(None, timedelta()) == ((IMAGE, digest(1)),)
+    await ledger.service()
+    await ledger.store.pulled(IMAGE, digest(1), "web")
+    assert await ledger.store.spare_images("web", WEEK) == ()  # somebody wants it for something
+
+
+async def test_a_second_pull_by_hand_begins_the_time_anew(ledger: Ledger) -> None:
+    await ledger.store.pulled(IMAGE, digest(1), "")
+    long_ago = "UPDATE images SET pulled_at = '2020-01-01T00:00:00.000+00:00'"
+    await ledger.store.write(lambda db: db.execute(long_ago))
+    assert await ledger.store.spare_images(None, WEEK) == ((IMAGE, digest(1)),)
+    await ledger.store.pulled(IMAGE, digest(1), "", is_new=False)
+    assert await ledger.store.spare_images(None, WEEK) == ()
+
+
+async def test_an_image_that_was_here_before_o8_asked_for_it_is_not_o8s(ledger: Ledger) -> None:
+    await ledger.store.pulled(IMAGE, digest(1), "", is_new=False)
+    assert await ledger.store.spare_images(None, timedelta()) == ()
+
+
 async def test_the_environment_grows_by_revisions_and_refuses_a_lost_update(ledger: Ledger) -> None:
     await ledger.service()
     assert await ledger.store.environment("web", 0) == b""

@@ -25,6 +25,7 @@ from bot.models import Address, Slot
 
 MAX_LOGS = 32  # read at the same time; the other long threads stay free for pulls and stops
 IN_USE = 409
+REMOVE_S = 120.0  # a large image, on top of the patience for other answers
 
 
 class DockerEngine:
@@ -87,7 +88,9 @@ class DockerEngine:
 
     async def remove_image(self, image: str, digest: str) -> bool:
         name = allow.reference(image, digest)
-        await self._containers.unless_gone(f"remove {name}", lambda client: client.remove_image(name), also=IN_USE)
+        await self._containers.unless_gone(
+            f"remove {name}", lambda client: client.remove_image(name), also=IN_USE, extra_s=REMOVE_S
+        )
         return not await self.has_image(image, digest)
 
     async def start(self, workload: Workload) -> None:

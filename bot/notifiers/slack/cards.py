@@ -77,7 +77,9 @@ async def render(card: Card, store: Store, *, is_short: bool = False) -> Rendere
     if card.kind is CardKind.PACKAGE:
         return _package(await store.package(card.subject))
     if card.kind is CardKind.DISK:
-        return _disk(await store.alarm(int(card.subject)))
+        alarm = await store.alarm(int(card.subject))
+        is_told = card.ts or card.attempted_at
+        return _disk(alarm) if is_told or not alarm.ended_at else None  # over before anybody heard of it
     facts = await _facts(store, int(card.subject))
     is_trouble = facts.deployment.state in TROUBLE
     if card.kind is CardKind.STEPS:
