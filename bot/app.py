@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +16,7 @@ from aiohttp import web
 from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
+from bot.catalogue import Catalogue
 from bot.certificates import Certificates
 from bot.deployer import Checkpoint, Deployer
 from bot.disks import Disks
@@ -25,12 +26,17 @@ from bot.engines.docker import DockerEngine
 from bot.errors import O8Error, StoreUnavailable
 from bot.figures import Figures
 from bot.follower import Follower
+from bot.github import Access, GitHub
+from bot.github.deployments import RemoteDeployments
+from bot.github.hooks import Hooks
+from bot.github.packages import Packages
 from bot.health import Prober
 from bot.images import Images
 from bot.inbox import Inbox
 from bot.logins import Logins
 from bot.logs import Logs
 from bot.nginx import Nginx
+from bot.notifiers.github import GitHubNotifier
 from bot.observer import Observer
 from bot.operations import Operations
 from bot.passwords import Passwords
@@ -42,6 +48,7 @@ from bot.rotation import Rotation
 from bot.services import Services
 from bot.settings import Settings
 from bot.store import Store
+from bot.sweeper import Sweeper
 from bot.traffic import Traffic
 from bot.vault import Vault, key_in
 from bot.worker import Worker
@@ -49,6 +56,7 @@ from handlers import application
 
 RESTART_S = 5.0
 FINISH_S = 10.0  # for a change of nginx that is under way when o8 is to end
+Part = Callable[[], Awaitable[None]]
 BACKLOG = 1024  # a burst of connections must not wait for TCP to try again, which takes a second
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
 _log = logging.getLogger(__name__)
@@ -60,13 +68,13 @@ if TYPE_CHECKING:
 class App:
     """One running o8. `async with await App.start(settings)` is all that `o8 serve`, demo and tests do."""
 
-    def __init__(self, services: Services, engine: Engine, nginx: Nginx, reconciler: Reconciler,
+    def __init__(self, services: Services, engine: Engine, nginx: Nginx, parts: Sequence[Part],
                  slack: SlackNotifier | None, session: aiohttp.ClientSession) -> None:  # fmt: skip
+        """`parts`: what runs for ever, from when Docker and nginx answer."""
         self.services = services
         self.engine = engine
         self.nginx = nginx
-        self._reconciler = reconciler
-        self._certificates = Certificates(services.settings, services.store, nginx, reconciler.notice)
+        self._parts = parts
         self._session = session
         self._slack = slack
         self._chat: Chat | None = None
@@ -114,15 +122,32 @@ class App:
         logins = Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value())
         observer, inbox = Observer(engine), Inbox(store, worker, follower)
         doctor = Doctor(settings, store, engine, nginx, registry, slack)
+        github, access = GitHub(session, settings.github_api_url), _access(settings)
+        catalogue = Catalogue(
+            store, Packages(github, access.person, settings.docker_server_address), settings.owners,
+            settings.docker_server_address,
+        )  # fmt: skip
         services = Services(
             settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
             backups=Backups(store, settings), authority=authority, logins=logins, worker=worker,
             follower=follower, operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
-            logs=Logs(store, engine, vault), images=Images(registry, pruner, credentials), pruner=pruner,
-            observer=observer, inbox=inbox, doctor=doctor,
+            logs=Logs(store, engine, vault), images=Images(registry, engine, pruner, credentials), pruner=pruner,
+            observer=observer, inbox=inbox, doctor=doctor, catalogue=catalogue,
             figures=Figures(settings, store, observer, inbox, doctor, nginx),
         )  # fmt: skip
-        return cls(services, engine, nginx, Reconciler(store, engine, nginx, traffic, worker), slack, session)
+        reconciler = Reconciler(store, engine, nginx, traffic, worker)
+        certificates = Certificates(settings, store, nginx, reconciler.notice)
+        disks = Disks(store, engine, pruner, settings.o8_data_dir)
+        parts = [reconciler.run, follower.run, observer.run, disks.run, certificates.run]
+        if access.has_token:
+            parts.append(catalogue.run)
+        if access.app:
+            told = RemoteDeployments(github, store.installation)
+            parts += [
+                GitHubNotifier(store, told, access.of, settings.base_domain).run,
+                Sweeper(store, Hooks(github, access.app), ["app"], "").run,
+            ]
+        return cls(services, engine, nginx, parts, slack, session)
 
     async def close(self) -> None:
         """Stops listening and working. Sites stay up: containers and nginx belong to nobody's process."""
@@ -197,10 +222,13 @@ class App:
         await _until_it_works("nginx", self.nginx.start)
         await _until_it_works("Docker", self.engine.facts)
         await self.services.worker.start()
-        of = self.services
-        disks = Disks(of.store, self.engine, of.pruner, of.settings.o8_data_dir)
-        for work in (self._reconciler.run, of.follower.run, of.observer.run, disks.run, self._certificates.run):
-            self._tasks.append(asyncio.create_task(_endlessly(work)))
+        self._tasks += [asyncio.create_task(_endlessly(part)) for part in self._parts]
+
+
+def _access(settings: Settings) -> Access:
+    return Access(
+        settings.github_pat.get_secret_value(), settings.github_app_id, settings.github_app_key.get_secret_value()
+    )
 
 
 def _vault(settings: Settings) -> Vault:
@@ -235,7 +263,7 @@ async def _until_it_works(name: str, begin: Callable[[], Awaitable[object]]) -> 
             delay = min(delay * 2, 10.0)
 
 
-async def _endlessly(begin: Callable[[], Awaitable[None]]) -> None:
+async def _endlessly(begin: Part) -> None:
     while True:
         try:
             await begin()

@@ -13,10 +13,12 @@ from bot import tags
 from bot.configuration import Follow
 from bot.errors import GitHubUnavailable, O8Error
 from bot.github.packages import Kind, Package, Packages, Version
+from bot.run import wait_for
 from bot.store import Store
 from bot.store.catalogue import KnownPage, Listed, ListedVersion
 
 INTERVAL_S = 600.0
+FOLLOWS_S = 5.0  # GitHub's list follows the webhook a little later
 LONGEST_PAUSE_S = 3600.0  # GitHub's limits are per hour
 ENOUGH = 50  # tagged versions that are kept of each package
 MOST_PAGES = 10  # of versions: a push for many platforms leaves many without a tag
@@ -50,11 +52,8 @@ class Catalogue:
             except O8Error as trouble:
                 _log.warning("The catalogue is not up to date: %s", trouble)
             self._wanted.clear()
-            try:
-                await asyncio.wait_for(self._wanted.wait(), pause)
-                await asyncio.sleep(5)  # GitHub's list follows the webhook a little later
-            except TimeoutError:
-                pass
+            if await wait_for(self._wanted, pause):
+                await asyncio.sleep(FOLLOWS_S)
 
     async def refresh(self) -> None:
         """Brings the catalogue up to date. What was read before an error stays."""

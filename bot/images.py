@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bot.engines import Credentials, Progress
+from bot.engines import Credentials, Engine, Progress
 from bot.errors import InvalidInput
 from bot.pruning import Pruner
 from bot.registry import Registry
@@ -16,8 +16,9 @@ _NAME = re.compile(r"[a-z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)
 
 
 class Images:
-    def __init__(self, registry: Registry, pruner: Pruner, credentials: Credentials) -> None:
+    def __init__(self, registry: Registry, engine: Engine, pruner: Pruner, credentials: Credentials) -> None:
         self._registry = registry
+        self._engine = engine
         self._pruner = pruner
         self._credentials = credentials
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bot.authority import Authority
 from bot.backup import Backups
+from bot.catalogue import Catalogue
 from bot.doctor import Doctor
 from bot.figures import Figures
 from bot.follower import Follower
@@ -41,4 +42,5 @@ class Services:
     inbox: Inbox
     follower: Follower
     doctor: Doctor
+    catalogue: Catalogue
     figures: Figures

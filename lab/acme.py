@@ -12,13 +12,13 @@ import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import requests
-import urllib3
 
 from lab.certificates import identity
 from lab.ports import free_port
@@ -38,8 +38,7 @@ class Authority(NamedTuple):
         return self._get("/intermediates/0")
 
     def _get(self, path: str) -> str:
-        with urllib3.warnings.catch_warnings():
-            urllib3.disable_warnings()
+        with warnings.catch_warnings(action="ignore"):
             return requests.get(self.management + path, verify=False, timeout=5).text  # noqa: S501 its own
 
 

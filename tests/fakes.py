@@ -12,6 +12,7 @@ from bot.errors import DiskFull, EngineError, ImageNotFound, O8Error
 from bot.models import Address, Slot
 from bot.nginx import NginxFacts
 from bot.registry import Resolved
+from bot.registry.manifests import Config
 
 
 class FakeEngine:
@@ -220,6 +221,7 @@ class FakeRegistry:
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}  # tag -> digest
+        self.abouts: dict[str, Config] = {}  # digest -> what the image says about itself
 
     def push(self, tag: str) -> str:
         self.found[tag] = "sha256:" + f"{len(self.found) + 1:064x}"
@@ -235,8 +237,11 @@ class FakeRegistry:
             raise error
         return Resolved(self.found[reference], "", self.found[reference], 40_000_000)
 
+    async def about(self, image: str, digest: str) -> Config:
+        return self.abouts.get(digest, Config(os="linux", architecture="amd64"))
+
     async def created(self, image: str, digest: str) -> datetime | None:
-        return None
+        return (await self.about(image, digest)).created
 
     async def check_login(self) -> None:
         pass

@@ -17,12 +17,15 @@ from bot import traffic
 from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
+from bot.catalogue import Catalogue
 from bot.configuration import read
 from bot.deployer import Deployer
 from bot.doctor import Doctor
 from bot.engines import Credentials
 from bot.figures import Figures
 from bot.follower import Follower
+from bot.github import GitHub, TokenLogin
+from bot.github.packages import Packages
 from bot.health import Prober
 from bot.images import Images
 from bot.inbox import Inbox
@@ -145,13 +148,16 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
     follower = Follower(store, registry, worker, 600)
     observer, inbox = Observer(engine), Inbox(store, worker, follower)
     doctor = Doctor(settings, store, engine, nginx, registry)
+    github = GitHub(session, settings.github_api_url)
+    catalogue = Catalogue(store, Packages(github, TokenLogin(settings.github_pat.get_secret_value()), "ghcr.io"),
+                          settings.owners, "ghcr.io")  # fmt: skip
     return Services(
         settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
         backups=Backups(store, settings), authority=authority, worker=worker, follower=follower,
         logins=Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value()),
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
-        logs=Logs(store, engine, vault), images=Images(registry, pruner, credentials), pruner=pruner,
-        observer=observer, inbox=inbox, doctor=doctor,
+        logs=Logs(store, engine, vault), images=Images(registry, engine, pruner, credentials), pruner=pruner,
+        observer=observer, inbox=inbox, doctor=doctor, catalogue=catalogue,
         figures=Figures(settings, store, observer, inbox, doctor, nginx),
     )  # fmt: skip
 

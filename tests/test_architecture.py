@@ -19,8 +19,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bot.configuration", "bot.environment", "bot.permissions"),
     ("bot.models", "bot.settings", "bot.webhooks"),
     ("bot.accounts", "bot.chat"),
-    ("bot.engines", "bot.addresses", "bot.tags", "bot.run", "bot.routes"),
-    ("bot.importing", "bot.findings", "bot.installation",),
+    ("bot.engines", "bot.addresses", "bot.tags", "bot.run", "bot.routes", "bot.github", "bot.pem"),
+    ("bot.importing", "bot.findings", "bot.installation"),
     ("bot.engines.docker", "bot.nginx", "bot.registry", "bot.store", "bot.vault", "bot.health", "bot.drain",
      "bot.outage", "bot.clock", "bot.passwords", "bot.memory", "bot.installer"),
     ("bot.pruning",),
@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bot.deployer",),
     ("bot.worker", "bot.notifiers"),
     ("bot.follower", "bot.disks", "bot.reconciler", "bot.operations", "bot.doctor", "bot.logs", "bot.backup",
-     "bot.rotation"),
+     "bot.rotation", "bot.catalogue", "bot.certificates", "bot.sweeper"),
     ("bot.inbox", "bot.restore"),
     ("bot.figures",),
     ("bot.services",),
@@ -50,15 +50,15 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "docker": ("bot.engines.docker",), "requests": ("bot.engines.docker",), "urllib3": ("bot.engines.docker",),
     "jinja2": ("bot.nginx", "handlers.web"), "crossplane": ("bot.nginx",),
     "click": ("bot.cli",), "rich": ("bot.cli",),
-    "cryptography": ("bot.vault",), "argon2": ("bot.passwords",), "dotenv": ("bot.environment",),
+    "cryptography": ("bot.vault", "bot.pem"), "jwt": ("bot.github",), "argon2": ("bot.passwords",), "dotenv": ("bot.environment",),
     "semver": ("bot.tags",),
     "sqlite_utils": ("bot.store",), "sqlite3": ("bot.store",),
-    "aiohttp": ("bot.app", "bot.health", "bot.clock", "bot.registry", "bot.nginx", "bot.notifiers.slack", "bot.cli",
-                "handlers"),
-    "yarl": ("bot.clock", "bot.registry", "bot.cli"),
+    "aiohttp": ("bot.app", "bot.health", "bot.clock", "bot.registry", "bot.github", "bot.nginx",
+                "bot.notifiers.slack", "bot.cli", "handlers"),
+    "yarl": ("bot.clock", "bot.registry", "bot.github", "bot.cli"),
     "slack_sdk": ("bot.notifiers.slack", "handlers.slack"), "slack_bolt": ("handlers.slack",),
     "prometheus_client": ("handlers.metrics",),
-    "subprocess": ("bot.nginx", "bot.installer"),  # Docker is spoken to over its socket, never by its command
+    "subprocess": ("bot.nginx", "bot.installer", "bot.certificates"),  # Docker is spoken to over its socket, never by its command
 }  # fmt: skip
 
 LONG_FILES: dict[str, str] = {}  # over 300 lines: name -> why

@@ -58,7 +58,8 @@ class Certificates:
             wanted = await self._wanted()
             while asyncio.get_running_loop().time() < end and await self._wanted() == wanted:
                 with suppress(TimeoutError):
-                    seen = await asyncio.wait_for(self._store.committed(seen), 60)
+                    async with asyncio.timeout(60):
+                        seen = await self._store.committed(seen)
 
     async def look(self) -> None:
         """Gets what is missing or about to end, one after the other."""

@@ -5,7 +5,8 @@ https://docs.github.com/en/rest. `transport` speaks HTTP, `login` knows who asks
 
 from __future__ import annotations
 
+from bot.github.access import Access
 from bot.github.login import AppLogin, Login, TokenLogin
 from bot.github.transport import Answer, GitHub
 
-__all__ = ["Answer", "AppLogin", "GitHub", "Login", "TokenLogin"]
+__all__ = ["Access", "Answer", "AppLogin", "GitHub", "Login", "TokenLogin"]

@@ -473,7 +473,8 @@ async def test_a_log_that_cannot_be_read_is_told_once_and_tried_again(place: Pla
 
 async def test_what_cannot_be_masked_is_not_shown(place: Place) -> None:
     other = Vault("cd" * 32)
-    await place.store.add_environment("web", 0, other.seal("A=canary-1", "environment/web/1"), ["A"], "cli:x")
+    sealed = other.seal("A=canary-1", "environment/web/1")
+    await place.store.add_environment("web", 0, lambda: sealed, ["A"], "cli:x")
     web = place.engine.start("web", "b", await place.release())
     place.engine.write(web, "canary-1")
     async with place.reader() as reader:

@@ -27,6 +27,12 @@ async def secure_home() -> AsyncIterator[tuple[House, Authority, int]]:
             yield home, pebble, https_port
 
 
+def _peer(answer: aiohttp.ClientResponse) -> str:
+    """The serial number of the certificate that was shown."""
+    assert answer.connection and answer.connection.transport
+    return str(answer.connection.transport.get_extra_info("peercert")["serialNumber"])
+
+
 async def fetch(host: str, port: int, trust: str) -> tuple[int, str, str]:
     """Status, text and the certificate's serial of a fresh HTTPS request, checked as browsers do."""
     context = ssl.create_default_context(cadata=trust)
@@ -34,7 +40,7 @@ async def fetch(host: str, port: int, trust: str) -> tuple[int, str, str]:
         aiohttp.ClientSession() as session,
         session.get(f"https://127.0.0.1:{port}/", headers={"Host": host}, ssl=context, server_hostname=host) as answer,
     ):
-        serial = answer.connection.transport.get_extra_info("peercert")["serialNumber"] if answer.connection else ""
+        serial = _peer(answer)
         return answer.status, await answer.text(), serial
 
 

@@ -43,7 +43,8 @@ class GitHubNotifier:
                 await asyncio.sleep(pause)
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._store.committed(seen), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._store.committed(seen)
 
     async def _tell_all(self) -> float:
         """Seconds to wait before the next try; 0 when GitHub knows everything."""

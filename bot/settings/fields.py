@@ -1,4 +1,4 @@
-"""Settings: read once from the environment and a `.env` file, checked whole, every problem reported in one go.
+"""What can be set, and what each value must look like.
 
 To add one: a field here with a `description`, and a row in docs/settings.md (a test holds both together).
 Any of the `SECRETS` may be given as `NAME_FILE` instead, a path to a file that holds the value.
@@ -6,27 +6,22 @@ Any of the `SECRETS` may be given as `NAME_FILE` instead, a path to a file that 
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from bot import environment
 from bot.configuration import Domain, Port
-from bot.errors import InvalidInput, SettingsError
-from bot.problems import Problem, explain, matching
+from bot.problems import matching
 
 SECRETS = (
     "GITHUB_PAT",
@@ -167,6 +162,12 @@ class Settings(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _app_is_whole(self) -> Self:
+        if bool(self.github_app_id) != bool(self.github_app_key.get_secret_value()):
+            raise ValueError("GITHUB_APP_ID and GITHUB_APP_KEY belong together: set both, or neither")
+        return self
+
+    @model_validator(mode="after")
     def _password_has_a_name(self) -> Self:
         if self.docker_password.get_secret_value() and not self.docker_username:
             raise ValueError("DOCKER_PASSWORD is set, so DOCKER_USERNAME is needed too")
@@ -197,6 +198,16 @@ class Settings(BaseModel):
         return _address(self.metrics_bind)
 
     @property
+    def owners(self) -> tuple[str, ...]:
+        """GITHUB_OWNERS."""
+        return tuple(_split(self.github_owners))
+
+    @property
+    def auto_install_owners(self) -> frozenset[str]:
+        """GITHUB_AUTO_INSTALL, in lower case."""
+        return frozenset(_split(self.github_auto_install.lower()))
+
+    @property
     def origins(self) -> tuple[str, ...]:
         return tuple(_split(self.allowed_origins))
 
@@ -224,82 +235,6 @@ class Settings(BaseModel):
     @property
     def volumes_dir(self) -> Path:
         return self.o8_data_dir / "volumes"
-
-
-def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Settings:
-    """Settings from `environ` (default: the process's) over `dotenv` (default: `.env` in the working folder).
-
-    Raises `SettingsError` with every problem: the variable's name, what was found, what is expected.
-    """
-    environ = os.environ if environ is None else environ
-    problems: list[str] = []
-    values = _read_dotenv(Path(".env") if dotenv is None else dotenv, problems)
-    values.update({k: v for k, v in environ.items() if v})
-    for name in SECRETS:
-        _read_secret_file(name, values, problems)
-    values.setdefault("O8_DATA_DIR", str(default_data_dir(environ)))
-    known: dict[str, Any] = {name: values[name.upper()] for name in Settings.model_fields if name.upper() in values}
-    try:
-        settings = Settings.model_validate(known)
-    except ValidationError as error:
-        problems += map(_in_words, explain(error))
-    if problems:
-        raise SettingsError(problems)
-    return settings
-
-
-def data_dir(environ: Mapping[str, str], dotenv: Path) -> Path:
-    """Only O8_DATA_DIR, found as `load` finds it: for programs that talk to an o8 which runs already."""
-    named = environ.get("O8_DATA_DIR") or _read_dotenv(dotenv, []).get("O8_DATA_DIR")
-    return Path(named) if named else default_data_dir(environ)
-
-
-def default_data_dir(environ: Mapping[str, str]) -> Path:
-    """`~/.dckr` when it exists (the original's), else `/var/lib/orchestr8` when writable, else the user's own."""
-    home = Path(environ.get("HOME", "/"))
-    if _is_folder(home / ".dckr"):
-        return home / ".dckr"
-    system = Path("/var/lib/orchestr8")
-    if os.access(system if system.exists() else system.parent, os.W_OK):
-        return system
-    return home / ".local/share/orchestr8"
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except PermissionError:  # `sudo -u orchestr8 o8 ...` may keep the home of root
-        return False
-
-
-def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
-    try:
-        return {k: v for k, v in environment.parse(path.read_text()).items() if v} if path.is_file() else {}
-    except (InvalidInput, UnicodeDecodeError, OSError) as error:
-        problems.append(f"{path}: {error}")
-        return {}
-
-
-def _read_secret_file(name: str, values: dict[str, str], problems: list[str]) -> None:
-    path = values.get(f"{name}_FILE")
-    if not path:
-        return
-    if name in values:
-        problems.append(f"{name} and {name}_FILE are both set; keep one of them")
-        return
-    try:
-        values[name] = Path(path).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        problems.append(f"{name}_FILE = {path!r}: cannot be read ({why}); expected a file with the value")
-
-
-def _in_words(problem: Problem) -> str:
-    if not problem.path:
-        return problem.text
-    name = problem.path[0].upper()
-    found = "(hidden)" if name in SECRETS else repr(problem.found)
-    return f"{name} = {found}: {problem.text}"
 
 
 def _address(text: str) -> tuple[str, int] | None:

@@ -1,0 +1,154 @@
+"""What every answer of the stand-in has in common: who asks, limits, etags, refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import orjson
+from aiohttp import web
+
+TOKEN = "ghp_correcthorsebatterystaple"  # noqa: S105 - of nobody
+ACCEPT, API_VERSION = "application/vnd.github+json", "2022-11-28"
+LARGEST_PAGE = 100
+Body = dict[str, Any]
+Handler = Callable[[web.Request], Any]
+
+
+class Reply(NamedTuple):
+    """What is answered instead of the truth."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = {}
+
+
+class Caller(NamedTuple):
+    """`owner`: whose installation, for an App's token of one."""
+
+    kind: Literal["person", "app", "installation"]
+    owner: str = ""
+
+
+class Part:
+    """The ground of every part. `replies` are answered first, one to a request; None among them: the truth.
+
+    `asked` has every request as `GET /path?query`; `counted` how many of them the rate limit counts: a 304 is free.
+    https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+    """
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.tokens = {TOKEN}
+        self.replies: deque[Reply | None] = deque()
+        self.asked: list[str] = []
+        self.counted = 0
+        self.remaining = 5000
+        self.resets_at = time.time() + 3600
+        self.answers: Counter[int] = Counter()  # by status
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """Of this part and those before it."""
+        return ()
+
+    def application(self) -> web.Application:
+        application = web.Application(middlewares=[self._guard])
+        application.add_routes(self.routes())
+        return application
+
+    def caller(self, authorization: str) -> Caller | str:
+        """Who that is; a sentence when it is nobody."""
+        return Caller("person") if authorization.removeprefix("Bearer ") in self.tokens else "Bad credentials"
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self.asked.append(f"{request.method} {request.raw_path}")
+        answer: web.StreamResponse = await self._answer(request, handler)
+        self.answers[answer.status] += 1
+        limits = {
+            "x-ratelimit-limit": "5000", "x-ratelimit-remaining": str(max(self.remaining, 0)),
+            "x-ratelimit-reset": str(math.ceil(self.resets_at)), "x-ratelimit-resource": "core",
+        }  # fmt: skip
+        for name, value in limits.items():
+            answer.headers.setdefault(name, value)
+        return answer
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        reply = self.replies.popleft() if self.replies else None
+        if reply:
+            return web.json_response(reply.body, status=reply.status, headers=reply.headers)
+        if self.remaining <= 0 and time.time() < self.resets_at:
+            return refusal(403, "API rate limit exceeded for user ID 1.")
+        if self.remaining <= 0:
+            self.remaining, self.resets_at = 5000, time.time() + 3600
+        if wrong := _wrong_headers(request):
+            return refusal(400, wrong)
+        caller = self.caller(request.headers["Authorization"])
+        if isinstance(caller, str):
+            self._count()
+            return refusal(401, caller)
+        request["caller"] = caller
+        try:
+            answer: web.Response = await handler(request)
+        except web.HTTPException as missing:  # no such route
+            answer = refusal(missing.status, missing.reason)
+        if request.method == "GET" and answer.status == 200 and isinstance(answer.body, bytes):
+            etag = f'"{hashlib.sha256(answer.body + answer.headers.get("Link", "").encode()).hexdigest()}"'
+            if request.headers.get("If-None-Match") == etag:
+                return web.Response(status=304, headers={"ETag": etag})
+            answer.headers["ETag"] = etag
+        self._count()
+        return answer
+
+    def _count(self) -> None:
+        self.counted += 1
+        self.remaining -= 1
+
+
+def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = {"message": message, "documentation_url": "https://docs.github.com/rest", "status": str(status)}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def paged(request: web.Request, base: str, items: Sequence[Any], build: Callable[[int, Any], Body]) -> web.Response:
+    """The page that is asked for. `build`: the item's number and the item, as GitHub shows it.
+
+    https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
+    """
+    size = min(int(request.query.get("per_page", "30")), LARGEST_PAGE)
+    page, pages = int(request.query.get("page", "1")), max(math.ceil(len(items) / size), 1)
+    first = (page - 1) * size
+    shown = [build(first + at, item) for at, item in enumerate(items[first : first + size])]
+    targets = {"prev": page - 1, "next": page + 1, "last": pages, "first": 1}
+    if page <= 1:
+        del targets["prev"], targets["first"]
+    if page >= pages:
+        targets = {name: number for name, number in targets.items() if name not in ("next", "last")}
+    headers = links(request, base, {name: f"page={number}" for name, number in targets.items()})
+    return web.Response(body=orjson.dumps(shown), content_type="application/json", headers=headers)
+
+
+def links(request: web.Request, base: str, targets: dict[str, str]) -> dict[str, str]:
+    """The header `Link`; each of `targets` is a relation and the part of the query that leads there."""
+    path = request.raw_path.partition("?")[0]
+    kept = [f"{name}={value}" for name, value in request.query.items() if name not in ("page", "cursor")]
+    found = [f'<{base}{path}?{"&".join([*kept, query])}>; rel="{name}"' for name, query in targets.items()]
+    return {"Link": ", ".join(found)} if found else {}
+
+
+def _wrong_headers(request: web.Request) -> str:
+    expected = {"Accept": ACCEPT, "X-GitHub-Api-Version": API_VERSION}
+    for name, value in expected.items():
+        if request.headers.get(name) != value:
+            return f"{name} is not {value}"
+    if not request.headers.get("Authorization", "").startswith("Bearer "):
+        return "Authorization is not a bearer token"
+    return "" if request.headers.get("User-Agent") else "User-Agent is missing"
