@@ -50,15 +50,16 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "docker": ("bot.engines.docker",), "requests": ("bot.engines.docker",), "urllib3": ("bot.engines.docker",),
     "jinja2": ("bot.nginx", "handlers.web"), "crossplane": ("bot.nginx",),
     "click": ("bot.cli",), "rich": ("bot.cli",),
-    "cryptography": ("bot.vault", "bot.pem"), "jwt": ("bot.github",), "argon2": ("bot.passwords",), "dotenv": ("bot.environment",),
-    "semver": ("bot.tags",),
+    "cryptography": ("bot.vault", "bot.pem"), "jwt": ("bot.github",), "argon2": ("bot.passwords",),
+    "dotenv": ("bot.environment",), "semver": ("bot.tags",),
     "sqlite_utils": ("bot.store",), "sqlite3": ("bot.store",),
     "aiohttp": ("bot.app", "bot.health", "bot.clock", "bot.registry", "bot.github", "bot.nginx",
                 "bot.notifiers.slack", "bot.cli", "handlers"),
     "yarl": ("bot.clock", "bot.registry", "bot.github", "bot.cli"),
     "slack_sdk": ("bot.notifiers.slack", "handlers.slack"), "slack_bolt": ("handlers.slack",),
     "prometheus_client": ("handlers.metrics",),
-    "subprocess": ("bot.nginx", "bot.installer", "bot.certificates"),  # Docker is spoken to over its socket, never by its command
+    # Docker is spoken to over its socket, never by its command.
+    "subprocess": ("bot.nginx", "bot.installer", "bot.certificates"),
 }  # fmt: skip
 
 LONG_FILES: dict[str, str] = {}  # over 300 lines: name -> why
