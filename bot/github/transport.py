@@ -29,12 +29,16 @@ _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="next"')
 
 
 class Answer(NamedTuple):
-    """`status` 304: nothing has changed since `etag`, and `body` is None. `next_page`: "" on the last page."""
+    """`status` 304: nothing has changed since `etag`, and `body` is None. `next_page`: "" on the last page.
+
+    `scopes`: what a classic token may do; None for every other login.
+    """
 
     status: int
     body: Any
     etag: str
     next_page: str
+    scopes: frozenset[str] | None = None
 
 
 class GitHub:
@@ -90,7 +94,13 @@ async def _read(response: aiohttp.ClientResponse, what: str) -> Answer:
     if not 200 <= status < 300:
         raise GitHubRefused(status, what, str(body.get("message", ""))[:200] if isinstance(body, dict) else "")
     found = _NEXT.search(headers.get("Link", ""))
-    return Answer(status, body, headers.get("ETag", ""), found[1] if found else "")
+    return Answer(status, body, headers.get("ETag", ""), found[1] if found else "", _scopes(headers))
+
+
+# https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
+def _scopes(headers: Any) -> frozenset[str] | None:
+    found = headers.get("X-OAuth-Scopes")
+    return None if found is None else frozenset(part.strip() for part in found.split(",") if part.strip())
 
 
 def _wait(headers: Any, raw: bytes) -> float:

@@ -44,6 +44,7 @@ class Part:
     def __init__(self) -> None:
         self.address = ""
         self.tokens = {TOKEN}
+        self.scopes = {"read:packages"}  # of those tokens
         self.replies: deque[Reply | None] = deque()
         self.asked: list[str] = []
         self.counted = 0
@@ -77,6 +78,9 @@ class Part:
             "x-ratelimit-limit": "5000", "x-ratelimit-remaining": str(max(self.remaining, 0)),
             "x-ratelimit-reset": str(math.ceil(self.resets_at)), "x-ratelimit-resource": "core",
         }  # fmt: skip
+        # https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
+        if request.get("caller") == Caller("person"):
+            limits["X-OAuth-Scopes"] = ", ".join(sorted(self.scopes))
         for name, value in limits.items():
             answer.headers.setdefault(name, value)
         return answer
