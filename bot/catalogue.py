@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 
 from bot import tags
 from bot.configuration import Follow
@@ -33,6 +34,9 @@ class Catalogue:
         self._owners = owners
         self._registry = registry
         self._wanted = asyncio.Event()
+        self.looked_at: datetime | None = None  # when all of `seen_owners` were last read; None: not since o8 started
+        self.seen_owners: tuple[str, ...] = owners
+        self.trouble = ""  # why the last look failed; empty when it did not
 
     def look_soon(self) -> None:
         """Something was pushed."""
@@ -57,8 +61,14 @@ class Catalogue:
 
     async def refresh(self) -> None:
         """Brings the catalogue up to date. What was read before an error stays."""
-        for owner in self._owners or await self._owners_in_use():
-            await self._refresh_owner(owner)
+        try:
+            self.seen_owners = self._owners or await self._owners_in_use()
+            for owner in self.seen_owners:
+                await self._refresh_owner(owner)
+        except O8Error as trouble:
+            self.trouble = str(trouble)
+            raise
+        self.looked_at, self.trouble = datetime.now(UTC), ""
 
     async def _refresh_owner(self, owner: str) -> None:
         known, listed, page = await self._store.listed(owner), list[str](), ""

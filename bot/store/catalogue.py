@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
+from pydantic import Field
 from sqlite_utils import Database
 
 from bot.models import Model
@@ -23,6 +24,7 @@ class Listed(Model):
     repository: str
     updated_at: str
     versions: int
+    seen_at: datetime | None = Field(None, description="when its versions were read")
 
 
 class ListedVersion(Model):
