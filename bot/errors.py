@@ -19,6 +19,7 @@
     │   └── RegistryUnavailable  rate limit, 5xx, no connection (`is_transient`)
     ├── GitHubError          GitHub's API answers what o8 cannot use
     │   ├── GitHubRefused        a status such as 404; which one is in `status`
+    │   │   └── GitHubNotInstalled   the App has no installation at that owner
     │   └── GitHubUnavailable    rate limit, 5xx, silence (`is_transient`)
     ├── EngineError          Docker refused or failed
     │   ├── EngineUnavailable    the daemon does not answer
@@ -182,6 +183,18 @@ class GitHubRefused(GitHubError):
             "404 also means no access: check what the token or App may." if status in (401, 403, 404) else "",
         )
         self.status = status
+
+
+class GitHubNotInstalled(GitHubRefused):
+    """The GitHub App is not installed at `owner`."""
+
+    code = "github_not_installed"
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(404, f"the App's installation at {owner}", "")
+        self.message = f"The GitHub App is not installed at {owner}."
+        self.next_step = f"At GitHub, in the App's settings, choose Install App and {owner} with its repositories."
+        self.owner = owner
 
 
 class GitHubUnavailable(GitHubError):

@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 import jwt
 
-from bot.errors import GitHubRefused, SettingsError
+from bot.errors import GitHubError, GitHubNotInstalled, GitHubRefused, SettingsError
 
 if TYPE_CHECKING:
     from bot.github.transport import GitHub
 
 BACKDATED_S, VALID_S = 60, 540  # clocks differ; GitHub takes ten minutes at most
 RENEWED_S = 300  # before an installation token ends
-YOUNG_TRIES, YOUNG_PAUSE_S = 4, 1.0  # a token that was just made may be refused for some seconds
+YOUNG_S, YOUNG_PAUSE_S = 10.0, 1.0  # a token that was just made may be refused for some seconds
+MOST_TRIES = 5
+REMEMBERED_S = 60.0  # that the App is not installed somewhere
 
 
 class Login(Protocol):
     async def authorization(self, github: GitHub) -> str:
         """The header's value; empty for nobody."""
+
+    async def may_try_again(self, authorization: str, attempt: int) -> bool:
+        """After a 401 to `authorization`, the `attempt`th: whether it may go better now. Waits first when it must."""
 
 
 class TokenLogin:
@@ -32,6 +38,9 @@ class TokenLogin:
 
     async def authorization(self, github: GitHub) -> str:
         return f"Bearer {self._token}" if self._token else ""
+
+    async def may_try_again(self, authorization: str, attempt: int) -> bool:
+        return False
 
 
 class AppLogin:
@@ -47,11 +56,14 @@ class AppLogin:
         self._installations: dict[str, _Installation] = {}
         try:
             self._signed()
-        except (ValueError, TypeError, jwt.exceptions.PyJWTError):
+        except (ValueError, TypeError, AttributeError, jwt.exceptions.PyJWTError):  # whatever key of another kind
             raise SettingsError(["GITHUB_APP_KEY = (hidden): expected a private RSA key in PEM"]) from None
 
     async def authorization(self, github: GitHub) -> str:
         return f"Bearer {self._signed()}"
+
+    async def may_try_again(self, authorization: str, attempt: int) -> bool:
+        return False
 
     def of(self, owner: str) -> Login:
         """With the rights that `owner` gave; asked for when it is first used."""
@@ -70,34 +82,53 @@ class _Installation:
         self._owner = owner
         self._token = ""
         self._ends = 0.0
+        self._made_at = 0.0
+        self._missing_since = -REMEMBERED_S
         self._renewing = asyncio.Lock()
 
     async def authorization(self, github: GitHub) -> str:
+        """Raises `GitHubNotInstalled`."""
         async with self._renewing:
-            if time.time() > self._ends - RENEWED_S:
+            if not self._token or time.time() > self._ends - RENEWED_S:
                 await self._renew(github)
-        return f"Bearer {self._token}"
+            return f"Bearer {self._token}"
+
+    async def may_try_again(self, authorization: str, attempt: int) -> bool:
+        """Yes: with the same token when it is young, else with another one, because it was revoked."""
+        if attempt >= MOST_TRIES:
+            return False
+        if time.monotonic() - self._made_at < YOUNG_S:
+            await asyncio.sleep(YOUNG_PAUSE_S * attempt)
+        elif authorization == f"Bearer {self._token}":  # nobody else has renewed it meanwhile
+            self._token = ""
+        return True
 
     async def _renew(self, github: GitHub) -> None:
-        """Raises `GitHubRefused` 404 when the App is not installed there."""
         id = await self._id(github)
         found = (await github.call("POST", f"/app/installations/{id}/access_tokens", self._app)).body
-        token = str(found["token"])
-        for attempt in range(1, YOUNG_TRIES + 1):
-            try:
-                await github.get("/installation/repositories?per_page=1", TokenLogin(token))
-                break
-            except GitHubRefused as refusal:
-                if refusal.status != 401 or attempt == YOUNG_TRIES:
-                    raise
-                await asyncio.sleep(YOUNG_PAUSE_S * attempt)
-        self._token, self._ends = token, datetime.fromisoformat(str(found["expires_at"])).timestamp()
+        try:
+            self._ends = datetime.fromisoformat(str(found["expires_at"])).timestamp()
+            self._token = str(found["token"])
+        except (KeyError, TypeError, ValueError):
+            raise GitHubError(f"GitHub gave the App no usable token for {self._owner}.") from None
+        self._made_at = time.monotonic()
 
     async def _id(self, github: GitHub) -> int:
-        try:
-            found = await github.get(f"/orgs/{self._owner}/installation", self._app)
-        except GitHubRefused as refusal:
-            if refusal.status != 404:
-                raise
-            found = await github.get(f"/users/{self._owner}/installation", self._app)
-        return int(found.body["id"])
+        if time.monotonic() - self._missing_since < REMEMBERED_S:
+            raise GitHubNotInstalled(self._owner)
+        for kind in ("orgs", "users"):
+            try:
+                found = (await github.get(f"/{kind}/{quote(self._owner, safe='')}/installation", self._app)).body
+                return _number(found)
+            except GitHubRefused as refusal:
+                if refusal.status != 404:
+                    raise
+        self._missing_since = time.monotonic()
+        raise GitHubNotInstalled(self._owner)
+
+
+def _number(found: Any) -> int:
+    id = found.get("id") if isinstance(found, dict) else None
+    if not isinstance(id, int):
+        raise GitHubError("GitHub did not say which number the App's installation has.")
+    return id
