@@ -13,7 +13,10 @@ from bot.models import Model
 
 
 class Package(Model):
-    """An image that was pushed and that no service uses; `tag` and `digest` are of its newest push."""
+    """An image that no service uses; `tag` and `digest` are of its newest push.
+
+    `repository` at GitHub, such as `acme/web`, and `pushed_at` are None or empty where nobody has said.
+    """
 
     image: str
     tag: str = ""
@@ -21,6 +24,8 @@ class Package(Model):
     state: Literal["offered", "listed", "installed", "dismissed"]
     first_seen: datetime
     last_seen: datetime
+    repository: str = ""
+    pushed_at: datetime | None = None
 
     @property
     def service_name(self) -> str:

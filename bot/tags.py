@@ -71,6 +71,23 @@ def newest(follow: Follow, tags: Iterable[str]) -> str | None:
     return max(followed, key=lambda tag: (rank(tag), len(tag), tag))
 
 
+def newest_first(follow: Follow, tags: Iterable[str]) -> list[str]:
+    """For people who look: what is followed, the newest first; then the others. Pushes come as they were made."""
+    rank = _POLICIES[follow.policy].rank
+    found = list(tags)[::-1]
+    followed = [tag for tag in found if follows(follow, tag)]
+    if rank is not None:
+        followed.sort(key=lambda tag: (rank(tag), len(tag), tag), reverse=True)
+    known = set(followed)
+    return followed + [tag for tag in found if tag not in known]
+
+
+def can_compare(follow: Follow, tag: str) -> bool:
+    """Whether the policy knows by `tag` alone what is newer than it."""
+    rank = _POLICIES[follow.policy].rank
+    return rank is not None and rank(tag) is not None
+
+
 def decide(
     follow: Follow, tag: str, digest: str, live_tag: str, live_digest: str, failed: frozenset[tuple[str, str]]
 ) -> str:

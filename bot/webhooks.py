@@ -189,11 +189,16 @@ def _not_an_image(version: Any) -> str:
     return ""
 
 
+def is_signature(tag: str) -> bool:
+    """Whether a tag names a signature or an attestation of an image, and no image."""
+    return bool(_SIGNATURE.fullmatch(tag))
+
+
 def _not_a_release(tag: str) -> str:
     """An empty tag is never read as `latest`: children of a multi-platform push come with one."""
     if not tag:
         return "no tag: one of the manifests of a multi-platform push"
-    if _SIGNATURE.fullmatch(tag):
+    if is_signature(tag):
         return "signature or attestation of an image"
     return "" if _TAG.fullmatch(tag) else f"{tag!a:.80} is not a tag"
 

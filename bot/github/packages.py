@@ -6,17 +6,24 @@ https://docs.github.com/en/rest/packages/packages
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, TypeGuard
 from urllib.parse import quote
 
+from pydantic import TypeAdapter, ValidationError
+from yarl import URL
+
+from bot.configuration import ImageName
+from bot.errors import GitHubRefused
 from bot.github.login import Login
 from bot.github.transport import GitHub
+from bot.webhooks import is_signature
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
+_IMAGE: TypeAdapter[str] = TypeAdapter(ImageName)
+_LARGEST_NUMBER = 2**63 - 1  # that the database can hold
+PAGE_SIZE = 100  # the most that GitHub gives
 Kind = Literal["orgs", "users"]
 
 
@@ -60,23 +67,33 @@ class Packages:
     async def kind_of(self, owner: str) -> Kind:
         """Raises `GitHubRefused` 404 when there is nobody of that name."""
         found = await self._github.get(f"/users/{quote(owner, safe='')}", self._login)
-        return "orgs" if found.body.get("type") == "Organization" else "users"
+        return "orgs" if isinstance(found.body, dict) and found.body.get("type") == "Organization" else "users"
 
     async def of(self, owner: str, kind: Kind, page: str = "", etag: str = "") -> Page:
         """A page of the packages of `owner`; `page`: its address, empty for the first."""
-        url = page or f"/{kind}/{quote(owner, safe='')}/packages?package_type=container&per_page=100"
+        url = page or f"/{kind}/{quote(owner, safe='')}/packages?package_type=container&per_page={PAGE_SIZE}"
         answer = await self._github.get(url, self._login, etag=etag)
         if answer.status == 304:
             return Page(url, etag, None, "")
-        found = (self._package(owner, kind, item) for item in _items(answer.body))
-        return Page(url, answer.etag, tuple(filter(None, found)), answer.next_page)
+        items = _items(answer.body)
+        found = (self._package(owner, kind, item) for item in items)
+        # A full page stays as it is when the next package comes, and so may its etag: the page after it is asked for.
+        next_page = answer.next_page or (_after(url) if len(items) >= PAGE_SIZE else "")
+        return Page(url, answer.etag, tuple(filter(None, found)), next_page)
+
+    async def has(self, owner: str, kind: Kind, name: str) -> bool:
+        """Whether GitHub shows that package. `name` as GitHub spells it."""
+        try:
+            await self._github.get(_path(owner, kind, name), self._login)
+        except GitHubRefused as refusal:
+            if refusal.status != 404:
+                raise
+            return False
+        return True
 
     async def versions(self, package: Package, page: str = "", etag: str = "") -> Page:
         """A page of the tagged versions, the newest first; children of an index have no tags and are left out."""
-        name = quote(package.name, safe="")
-        url = page or (
-            f"/{package.kind}/{quote(package.owner, safe='')}/packages/container/{name}/versions?per_page=100"
-        )
+        url = page or f"{_path(package.owner, package.kind, package.name)}/versions?per_page={PAGE_SIZE}"
         answer = await self._github.get(url, self._login, etag=etag)
         if answer.status == 304:
             return Page(url, etag, None, "")
@@ -85,25 +102,42 @@ class Packages:
 
     def _package(self, owner: str, kind: Kind, item: dict[str, Any]) -> Package | None:
         name = item.get("name")
-        if not isinstance(name, str) or not _NAME.fullmatch(name.lower()):
+        if not isinstance(name, str):
             return None
-        repository = item.get("repository") if isinstance(item.get("repository"), dict) else {}
+        try:
+            image = _IMAGE.validate_python(f"{self._registry}/{owner.lower()}/{name.lower()}")
+        except ValidationError:
+            return None
+        repository, count = item.get("repository"), item.get("version_count")
         return Package(
-            owner=owner, kind=kind, name=name, image=f"{self._registry}/{owner.lower()}/{name.lower()}",
-            repository=str((repository or {}).get("full_name") or ""), updated_at=str(item.get("updated_at") or ""),
-            versions=item["version_count"] if isinstance(item.get("version_count"), int) else 0,
+            owner=owner, kind=kind, name=name, image=image,
+            repository=str(repository.get("full_name") or "") if isinstance(repository, dict) else "",
+            updated_at=str(item.get("updated_at") or ""), versions=count if _is_number(count) else 0,
         )  # fmt: skip
 
 
 def _version(item: dict[str, Any]) -> Version | None:
-    metadata = item.get("metadata") if isinstance(item.get("metadata"), dict) else {}
-    container = (metadata or {}).get("container")
+    metadata, id, digest = item.get("metadata"), item.get("id"), item.get("name")
+    container = metadata.get("container") if isinstance(metadata, dict) else None
     tags = container.get("tags") if isinstance(container, dict) else None
-    good = tuple(tag for tag in tags or () if isinstance(tag, str) and _TAG.fullmatch(tag))
-    digest = item.get("name")
-    if not good or not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or not isinstance(item.get("id"), int):
+    found = tags if isinstance(tags, list) else ()
+    good = tuple(tag for tag in found if isinstance(tag, str) and _TAG.fullmatch(tag) and not is_signature(tag))
+    if not good or not isinstance(digest, str) or not _DIGEST.fullmatch(digest) or not _is_number(id):
         return None
-    return Version(item["id"], digest, good, _time(item.get("created_at")))
+    return Version(id, digest, good, _time(item.get("created_at")))
+
+
+def _is_number(found: Any) -> TypeGuard[int]:
+    return isinstance(found, int) and 0 <= found <= _LARGEST_NUMBER
+
+
+def _path(owner: str, kind: Kind, name: str) -> str:
+    return f"/{kind}/{quote(owner, safe='')}/packages/container/{quote(name, safe='')}"
+
+
+def _after(page: str) -> str:
+    url = URL(page, encoded=True)
+    return str(url.update_query(page=int(url.query.get("page", "1")) + 1))
 
 
 def _items(body: Any) -> list[dict[str, Any]]:
@@ -112,17 +146,7 @@ def _items(body: Any) -> list[dict[str, Any]]:
 
 def _time(text: Any) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if isinstance(text, str) else None
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-
-
-async def every_version(packages: Packages, package: Package) -> AsyncIterator[Version]:
-    """All pages, without conditions."""
-    page = ""
-    while True:
-        found = await packages.versions(package, page)
-        for version in found.items or ():
-            yield version
-        if not (page := found.next_page):
-            return
+    return found.replace(tzinfo=found.tzinfo or UTC) if found else None

@@ -67,6 +67,14 @@ class Catalogue(Connection):
         found = rows(db, "SELECT * FROM catalogue_versions WHERE image = ? ORDER BY created_at DESC, id DESC", [image])
         return tuple(ListedVersion.model_validate(row | {"tags": orjson.loads(row["tags"])}) for row in found)
 
+    @question
+    def tags_of(self, db: Database, images: Sequence[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, ...]]:
+        """All tags of each image and digest that the catalogue has."""
+        query = """SELECT v.image, v.digest, v.tags FROM json_each(?) AS asked
+            JOIN catalogue_versions AS v ON v.image = asked.value ->> 0 AND v.digest = asked.value ->> 1"""
+        found = rows(db, query, [orjson.dumps(images).decode()])
+        return {(row["image"], row["digest"]): tuple(orjson.loads(row["tags"])) for row in found}
+
     @change
     def keep_page(self, db: Database, url: str, page: KnownPage) -> None:
         """To be asked for by its etag next time."""

@@ -8,14 +8,25 @@ from bot.chat import Package
 from bot.errors import NotFound
 from bot.store.connection import Connection, change, now, question, rows
 
+_USED = "SELECT configuration ->> 'image' FROM services"
+# A push that a webhook told of is known to the moment. What GitHub says of itself may be no time at all.
+_PACKAGES = """SELECT p.*, coalesce(c.repository, '') AS repository, coalesce(
+        (SELECT v.created_at FROM catalogue_versions AS v WHERE v.image = p.image AND v.digest = p.digest),
+        CASE WHEN p.state = 'listed' AND p.last_seen = p.first_seen
+            THEN strftime('%Y-%m-%dT%H:%M:%SZ', c.updated_at) ELSE p.last_seen END) AS pushed_at
+    FROM packages AS p LEFT JOIN catalogue AS c USING (image)"""
+
 
 class Packages(Connection):
     @question
     def packages(self, db: Database) -> tuple[Package, ...]:
         """Those that nobody has installed, the newest push first."""
-        query = """SELECT * FROM packages WHERE image NOT IN (SELECT configuration ->> 'image' FROM services)
-            ORDER BY last_seen DESC"""
-        return tuple(Package.model_validate(row) for row in rows(db, query))
+        return _packages(db, f"image NOT IN ({_USED})")
+
+    @question
+    def available(self, db: Database) -> tuple[Package, ...]:
+        """What could be installed, pushed or listed at GitHub; without what was dismissed. The newest push first."""
+        return _packages(db, f"state != 'dismissed' AND image NOT IN ({_USED})")
 
     @question
     def package(self, db: Database, image: str) -> Package:
@@ -32,6 +43,13 @@ class Packages(Connection):
     @change
     def package_installed(self, db: Database, image: str) -> None:
         _set_state(db, image, "installed")
+
+
+def _packages(db: Database, which: str) -> tuple[Package, ...]:
+    found = [Package.model_validate(row) for row in rows(db, f"{_PACKAGES} WHERE {which}")]
+    return tuple(
+        sorted(found, key=lambda package: (package.pushed_at or package.first_seen, package.image), reverse=True)
+    )
 
 
 def seen(db: Database, image: str, tag: str, digest: str) -> None:
