@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
 from bot.configuration import ImageName
-from bot.errors import GitHubRefused
+from bot.errors import GitHubError, GitHubRefused
 from bot.github.login import Login
 from bot.github.transport import GitHub
 from bot.webhooks import is_signature
@@ -141,7 +141,10 @@ def _after(page: str) -> str:
 
 
 def _items(body: Any) -> list[dict[str, Any]]:
-    return [item for item in body if isinstance(item, dict)] if isinstance(body, list) else []
+    """Raises `GitHubError` for what is no list: read as an empty one, it would make o8 forget all."""
+    if not isinstance(body, list):
+        raise GitHubError("GitHub's answer is not the list that it should be.", "Check GITHUB_API_URL.")
+    return [item for item in body if isinstance(item, dict)]
 
 
 def _time(text: Any) -> datetime | None:

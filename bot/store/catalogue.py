@@ -82,18 +82,28 @@ class Catalogue(Connection):
         db.execute(statement, [url, page.etag, orjson.dumps(page.images).decode(), page.next_page])
 
     @change
+    def forget_page(self, db: Database, url: str) -> None:
+        db.execute("DELETE FROM github_pages WHERE url = ?", [url])
+
+    @change
+    def list_again(self, db: Database, package: Listed) -> None:
+        """A package whose versions are as they were."""
+        _list(db, package)
+
+    @change
     def list_package(self, db: Database, package: Listed, versions: Sequence[ListedVersion], tag: str,
                      digest: str) -> None:  # fmt: skip
         """A package with its newest versions; `tag` and `digest` are of the one that would be installed.
 
         One that nobody uses becomes known as available, without a card: it was not pushed just now.
         """
-        row = package.model_dump() | {"owner": package.owner.lower(), "seen_at": now()}
-        columns, marks = ", ".join(row), ", ".join("?" for _ in row)
-        db.execute(f"INSERT OR REPLACE INTO catalogue ({columns}) VALUES ({marks})", list(row.values()))  # noqa: S608
+        _list(db, package)
         db.execute("DELETE FROM catalogue_versions WHERE image = ?", [package.image])
         for version in versions:
             _add(db, version)
+        if not tag:  # nothing that could be installed
+            db.execute("DELETE FROM packages WHERE image = ? AND state = 'listed'", [package.image])
+            return
         statement = """INSERT INTO packages (image, tag, digest, state, first_seen, last_seen)
             VALUES (?, ?, ?, 'listed', ?, ?)
             ON CONFLICT (image) DO UPDATE SET tag = excluded.tag, digest = excluded.digest"""
@@ -105,9 +115,28 @@ class Catalogue(Connection):
         names = orjson.dumps(list(kept)).decode()
         gone = "SELECT image FROM catalogue WHERE owner = ? AND image NOT IN (SELECT value FROM json_each(?))"
         for row in rows(db, gone, [owner.lower(), names]):
-            for table in ("catalogue", "catalogue_versions"):
-                db.execute(f"DELETE FROM {table} WHERE image = ?", [row["image"]])  # noqa: S608
-            db.execute("DELETE FROM packages WHERE image = ? AND state = 'listed'", [row["image"]])
+            _forget(db, row["image"])
+
+    @change
+    def keep_owners(self, db: Database, owners: Sequence[str]) -> None:
+        """Forgets packages of all others: they are looked at no more."""
+        names = orjson.dumps([owner.lower() for owner in owners]).decode()
+        gone = "SELECT image FROM catalogue WHERE owner NOT IN (SELECT value FROM json_each(?))"
+        for row in rows(db, gone, [names]):
+            _forget(db, row["image"])
+
+
+def _list(db: Database, package: Listed) -> None:
+    row = package.model_dump() | {"owner": package.owner.lower(), "seen_at": now()}
+    columns, marks = ", ".join(row), ", ".join("?" for _ in row)
+    db.execute(f"INSERT OR REPLACE INTO catalogue ({columns}) VALUES ({marks})", list(row.values()))  # noqa: S608
+
+
+def _forget(db: Database, image: str) -> None:
+    for table in ("catalogue", "catalogue_versions"):
+        db.execute(f"DELETE FROM {table} WHERE image = ?", [image])  # noqa: S608
+    db.execute("DELETE FROM packages WHERE image = ? AND state = 'listed'", [image])
+    db.execute("DELETE FROM github_pages WHERE url = 'versions/' || ?", [image])
 
 
 def _add(db: Database, version: ListedVersion) -> None:
