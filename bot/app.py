@@ -33,6 +33,7 @@ from bot.github.packages import Packages
 from bot.health import Prober
 from bot.images import Images
 from bot.inbox import Inbox
+from bot.listing import Listing
 from bot.logins import Logins
 from bot.logs import Logs
 from bot.nginx import Nginx
@@ -133,6 +134,7 @@ class App:
             follower=follower, operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
             logs=Logs(store, engine, vault), images=Images(registry, engine, pruner, credentials), pruner=pruner,
             observer=observer, inbox=inbox, doctor=doctor, catalogue=catalogue,
+            listing=Listing(settings, store, follower, catalogue, engine),
             figures=Figures(settings, store, observer, inbox, doctor, nginx),
         )  # fmt: skip
         reconciler = Reconciler(store, engine, nginx, traffic, worker)

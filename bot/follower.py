@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Coroutine
@@ -79,17 +80,21 @@ class Follower:
 
     async def tags(self, name: str, patience_s: float = KNOWN_TAGS_PATIENCE_S) -> list[str]:
         """Tags of a service's image, for people who choose, at most `KNOWN_TAGS_S` old; none when that is slow."""
+        return (await self.tags_with_age(name, patience_s))[0]
+
+    async def tags_with_age(self, name: str, patience_s: float = KNOWN_TAGS_PATIENCE_S) -> tuple[list[str], float]:
+        """As `tags`; and how many seconds ago they were read, infinity for never."""
         image = (await self._store.service(name)).configuration.image
-        at, known = self._known_tags.get(image, (0.0, []))
-        if time.monotonic() - at < KNOWN_TAGS_S:
-            return known
+        at, known = self._known_tags.get(image, (-math.inf, []))
+        if (age := time.monotonic() - at) < KNOWN_TAGS_S:
+            return known, age
         try:
             async with asyncio.timeout(patience_s):
                 known = await self._registry.tags(image)
         except (TimeoutError, RegistryError):
-            return known
+            return known, age
         self._known_tags[image] = (time.monotonic(), known)
-        return known
+        return known, 0.0
 
     async def digest_of(self, name: str, tag: str) -> str:
         """Which image a tag is now."""

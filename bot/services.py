@@ -12,6 +12,7 @@ from bot.figures import Figures
 from bot.follower import Follower
 from bot.images import Images
 from bot.inbox import Inbox
+from bot.listing import Listing
 from bot.logins import Logins
 from bot.logs import Logs
 from bot.observer import Observer
@@ -43,4 +44,5 @@ class Services:
     follower: Follower
     doctor: Doctor
     catalogue: Catalogue
+    listing: Listing
     figures: Figures

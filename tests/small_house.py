@@ -29,6 +29,7 @@ from bot.github.packages import Packages
 from bot.health import Prober
 from bot.images import Images
 from bot.inbox import Inbox
+from bot.listing import Listing
 from bot.logins import Logins
 from bot.logs import Logs
 from bot.models import Deployment
@@ -158,6 +159,7 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
         logs=Logs(store, engine, vault), images=Images(registry, engine, pruner, credentials), pruner=pruner,
         observer=observer, inbox=inbox, doctor=doctor, catalogue=catalogue,
+        listing=Listing(settings, store, follower, catalogue, engine),
         figures=Figures(settings, store, observer, inbox, doctor, nginx),
     )  # fmt: skip
 

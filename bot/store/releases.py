@@ -36,6 +36,13 @@ class Releases(Connection):
             db.execute(statement, [image, digest, service, now()])
 
     @question
+    def images_had(self, db: Database, image: str) -> frozenset[str]:
+        """Digests of `image` that o8 fetched, or that serve: what should be on this machine."""
+        query = """SELECT digest FROM images WHERE image = ? UNION SELECT deployments.digest
+            FROM services JOIN deployments ON deployments.id = services.live WHERE deployments.image = ?"""
+        return frozenset(row["digest"] for row in rows(db, query, [image, image]) if row["digest"])
+
+    @question
     def spare_images(self, db: Database, name: str | None, by_hand: timedelta) -> tuple[tuple[str, str], ...]:
         """Images that o8 pulled (for service `name`; None: for all, and by hand) and that nothing needs.
 

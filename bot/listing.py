@@ -1,0 +1,150 @@
+"""What people are shown of images: those that could be installed, and what there is of a service's own.
+
+All of it is at hand: GitHub is never asked meanwhile, and the registry and Docker only for so long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple
+
+from bot import tags
+from bot.catalogue import Catalogue
+from bot.chat import Package, lasting
+from bot.engines import Engine
+from bot.errors import EngineError
+from bot.follower import Follower
+from bot.models import Model, Service
+from bot.settings import Settings
+from bot.store import Store
+from bot.store.catalogue import Listed
+from bot.versions import Fact, Known, Version, arranged
+from bot.webhooks import is_signature
+
+PATIENCE_S = 0.7  # with Docker
+NO_TOKEN = "GitHub's packages are not listed: set `GITHUB_PAT`, a classic token with `read:packages`."  # noqa: S105
+NO_OWNER = "o8 does not know whose packages to list: set `GITHUB_OWNERS`, such as `acme`."
+UNDER_WAY = "The first look at GitHub is under way."
+
+
+class Versions(Model):
+    """The images of a service, the newest first. `note` says for people where that is from, and how old it is."""
+
+    service: str
+    image: str
+    source: Literal["github", "registry"]
+    looked_at: datetime | None
+    note: str
+    versions: tuple[Version, ...]
+
+
+class Available(Model):
+    """What could be installed, the newest push first. `trouble`: why the last look at GitHub failed."""
+
+    packages: tuple[Package, ...]
+    looked_at: datetime | None
+    trouble: str
+    note: str
+
+
+class _Source(NamedTuple):
+    name: Literal["github", "registry"]
+    known: list[Known]
+    looked_at: datetime | None
+    note: str
+
+
+class Listing:
+    def __init__(
+        self, settings: Settings, store: Store, follower: Follower, catalogue: Catalogue, engine: Engine
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._follower = follower
+        self._catalogue = catalogue
+        self._engine = engine
+
+    async def available(self) -> Available:
+        """Packages that no service uses, from webhooks and from the catalogue; without those that were dismissed."""
+        found, known = await self._store.available(), self._catalogue
+        return Available(packages=found, looked_at=known.looked_at, trouble=known.trouble, note=self._note())
+
+    async def versions(self, name: str) -> Versions:
+        """From the catalogue where it has the image, else from the tags of the registry. Raises `NotFound`."""
+        service = await self._store.service(name)
+        image = service.configuration.image
+        listed = (await self._store.listed(image.split("/")[1])).get(image)
+        source = await self._of_catalogue(listed) if listed else await self._of_registry(service)
+        found, sizes = await self._arranged(service, source), await self._sizes(image)
+        note = source.note if sizes is not None else f"{source.note} Docker does not answer: what is here is not known."
+        return Versions(
+            service=name, image=image, source=source.name, looked_at=source.looked_at, note=note,
+            versions=tuple(
+                each.model_copy(update={"bytes": sizes[each.digest], "is_here": True}) if each.digest in sizes else each
+                for each in found
+            ) if sizes else found,
+        )  # fmt: skip
+
+    async def _of_catalogue(self, listed: Listed) -> _Source:
+        rows = await self._store.listed_versions(listed.image)
+        known = [Known(row.tags, row.digest, row.created_at) for row in rows]
+        return _Source("github", known, self._catalogue.looked_at or listed.seen_at, self._note())
+
+    async def _of_registry(self, service: Service) -> _Source:
+        found, age_s = await self._follower.tags_with_age(service.name)
+        in_order = tags.newest_first(service.configuration.follow, (tag for tag in found if not is_signature(tag)))
+        looked_at = datetime.now(UTC) - timedelta(seconds=age_s) if age_s < float("inf") else None
+        words = "These are the registry's tags; it does not say when they were pushed."
+        if looked_at is None:
+            words = "The registry does not answer at once; ask again in a moment."
+        elif age_s >= 1:
+            words += f" Read {lasting(looked_at, datetime.now(UTC))} ago."
+        is_githubs = service.configuration.image.split("/")[0] == self._settings.docker_server_address
+        note = f"{words} {self._why_not_github(service)}" if is_githubs else words
+        return _Source("registry", [Known((tag,)) for tag in in_order], looked_at, note)
+
+    async def _arranged(self, service: Service, source: _Source) -> tuple[Version, ...]:
+        live = await self._store.deployment(service.live) if service.live else None
+        if live and live.image != service.configuration.image:  # its next deployment brings another one
+            live = None
+        newest = (await self._store.newest_tags()).get(service.name)
+        if newest and source.name == "github" and source.looked_at and newest.looked_at < source.looked_at:
+            is_known = any(newest.tag in row.tags for row in source.known)
+            newest = None if is_known else newest
+        return arranged(
+            source.known, service.configuration.follow, Fact(live.tag, live.digest) if live else None,
+            Fact(newest.tag, newest.digest) if newest else None, is_serving=not service.is_stopped,
+            is_in_order=source.name == "github",
+        )  # fmt: skip
+
+    async def _sizes(self, image: str) -> dict[str, int] | None:
+        """In bytes, of what is on this machine, by digest; None when Docker does not say."""
+        digests = sorted(await self._store.images_had(image))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                found = await asyncio.gather(*(self._engine.image_size(image, digest) for digest in digests))
+        except (TimeoutError, EngineError):
+            return None
+        return {digest: size for digest, size in zip(digests, found, strict=True) if size is not None}
+
+    def _note(self) -> str:
+        """How true the catalogue is, and what to do when it is not."""
+        known = self._catalogue
+        age = f"{lasting(known.looked_at, datetime.now(UTC))} ago" if known.looked_at else ""
+        if not self._settings.github_pat.get_secret_value():
+            return NO_TOKEN
+        if known.trouble:
+            read = f" What is shown was read {age}." if age else ""
+            return f"The last look at GitHub failed: {known.trouble}{read}"
+        if not age:
+            return UNDER_WAY
+        return f"GitHub's list was read {age}." if known.seen_owners else NO_OWNER
+
+    def _why_not_github(self, service: Service) -> str:
+        known, image = self._catalogue, service.configuration.image
+        if self._settings.github_pat.get_secret_value() and known.looked_at and not known.trouble:
+            owners = {owner.lower() for owner in known.seen_owners}
+            owner = image.split("/")[1]
+            return f"GitHub lists no {image}." if owner in owners else f"`GITHUB_OWNERS` does not name {owner}."
+        return self._note()
