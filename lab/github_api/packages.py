@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,7 @@ class Packages(Part):
     """`packages` has the tags of each version by owner and name, newest first; `()` is an untagged child.
 
     `users` are no organizations, as every other owner is. `repositories`: which one a package is linked to.
+    `hidden`: packages whose versions the token may not see.
     Installation tokens get 400 for the list of an organization, as GitHub does it.
     """
 
@@ -23,6 +25,7 @@ class Packages(Part):
         self.users: set[str] = set()
         self.packages: dict[tuple[str, str], list[Sequence[str]]] = {}
         self.repositories: dict[tuple[str, str], str] = {}
+        self.hidden: set[tuple[str, str]] = set()
         self.versions_of: Callable[[str, str], list[Sequence[str]] | None] | None = None
         self.changes: Counter[tuple[str, str]] = Counter()  # of a package that was pushed again
 
@@ -37,6 +40,7 @@ class Packages(Part):
             *super().routes(),
             web.get("/users/{owner}", self._owner),
             web.get("/{kind:users|orgs}/{owner}/packages", self._packages),
+            web.get("/{kind:users|orgs}/{owner}/packages/container/{name}", self._one),
             web.get("/{kind:users|orgs}/{owner}/packages/container/{name}/versions", self._versions),
         ]
 
@@ -55,15 +59,24 @@ class Packages(Part):
             return refusal(400, "Package type is missing")
         if request["caller"].kind == "installation":
             return refusal(400, "Invalid argument.")
+        if "read:packages" not in self.scopes:
+            return refusal(403, "You need at least read:packages scope to list packages.")
         if not self._is_kind(request):
             return refusal(404, "Not Found")
         names = sorted(name for known, name in self.packages if known.lower() == owner.lower())
-        return paged(request, self.url, names, lambda number, name: self._package(number, owner, name))
+        return paged(request, self.url, names, lambda _, name: self._package(owner, name))
+
+    async def _one(self, request: web.Request) -> web.Response:
+        """https://docs.github.com/en/rest/packages/packages#get-a-package-for-an-organization"""
+        owner, name = self._spelled(request)
+        if not self._is_kind(request) or (owner, name) not in self.packages:
+            return refusal(404, "Package not found.")
+        return web.json_response(self._package(owner, name))
 
     async def _versions(self, request: web.Request) -> web.Response:
         """https://docs.github.com/en/rest/packages/packages#list-package-versions-for-a-package-owned-by-a-user"""
-        owner, name = request.match_info["owner"], request.match_info["name"]
-        if not self._is_kind(request):
+        owner, name = self._spelled(request)
+        if not self._is_kind(request) or (owner, name) in self.hidden:
             return refusal(404, "Not Found")
         found = self.versions_of(owner, name) if self.versions_of else self.packages.get((owner, name))
         if found is None:
@@ -71,15 +84,23 @@ class Packages(Part):
         count = len(found)
         return paged(request, self.url, found, lambda number, tags: _version(count - number, tags))
 
+    def _spelled(self, request: web.Request) -> tuple[str, str]:
+        """Owner and name as they were created: GitHub takes owners in any case."""
+        owner, name = request.match_info["owner"], request.match_info["name"]
+        return next(
+            (each for each in self.packages if (each[0].lower(), each[1]) == (owner.lower(), name)), (owner, name)
+        )
+
     def _is_kind(self, request: web.Request) -> bool:
         owner = request.match_info["owner"]
         is_user = owner.lower() in {name.lower() for name in self.users}
         return is_user == (request.match_info["kind"] == "users")
 
-    def _package(self, number: int, owner: str, name: str) -> Body:
+    def _package(self, owner: str, name: str) -> Body:
+        owner = next(known for known, each in self.packages if (known.lower(), each) == (owner.lower(), name))
         pushed, repository = self.changes[owner, name], self.repositories.get((owner, name))
         return {
-            "id": 300_000_000 + number, "name": name, "package_type": "container", "visibility": "private",
+            "id": zlib.crc32(f"{owner}/{name}".encode()), "name": name, "package_type": "container", "visibility": "private",
             "version_count": len(self.packages[owner, name]), "owner": {"login": owner},
             "updated_at": f"2026-03-{1 + pushed // 1440 % 28:02}T{pushed // 60 % 24:02}:{pushed % 60:02}:00Z",
             **({"repository": {"full_name": repository}} if repository else {}),

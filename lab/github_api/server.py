@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import time
@@ -15,16 +16,18 @@ from aiohttp import web
 TOKEN = "ghp_correcthorsebatterystaple"  # noqa: S105 - of nobody
 ACCEPT, API_VERSION = "application/vnd.github+json", "2022-11-28"
 LARGEST_PAGE = 100
+LIMIT_PATH = "/rate_limit"  # free
 Body = dict[str, Any]
 Handler = Callable[[web.Request], Any]
 
 
 class Reply(NamedTuple):
-    """What is answered instead of the truth."""
+    """What is answered instead of the truth; `raw` where that is no JSON."""
 
     status: int
     body: Any = None
     headers: dict[str, str] = {}
+    raw: bytes | None = None
 
 
 class Caller(NamedTuple):
@@ -38,6 +41,7 @@ class Part:
     """The ground of every part. `replies` are answered first, one to a request; None among them: the truth.
 
     `asked` has every request as `GET /path?query`; `counted` how many of them the rate limit counts: a 304 is free.
+    While `is_frozen` nothing is answered.
     https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
     """
 
@@ -51,6 +55,7 @@ class Part:
         self.remaining = 5000
         self.resets_at = time.time() + 3600
         self.answers: Counter[int] = Counter()  # by status
+        self.is_frozen = False
 
     @property
     def url(self) -> str:
@@ -58,7 +63,7 @@ class Part:
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Of this part and those before it."""
-        return ()
+        return [web.get(LIMIT_PATH, self._limits)]
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[self._guard])
@@ -72,6 +77,8 @@ class Part:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.asked.append(f"{request.method} {request.raw_path}")
+        while self.is_frozen:  # noqa: ASYNC110 - set from another thread
+            await asyncio.sleep(0.02)
         answer: web.StreamResponse = await self._answer(request, handler)
         self.answers[answer.status] += 1
         limits = {
@@ -87,9 +94,12 @@ class Part:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         reply = self.replies.popleft() if self.replies else None
+        if reply and reply.raw is not None:
+            return web.Response(body=reply.raw, status=reply.status, headers=reply.headers, content_type="text/html")
         if reply:
             return web.json_response(reply.body, status=reply.status, headers=reply.headers)
-        if self.remaining <= 0 and time.time() < self.resets_at:
+        is_free = request.path == LIMIT_PATH
+        if not is_free and self.remaining <= 0 and time.time() < self.resets_at:
             return refusal(403, "API rate limit exceeded for user ID 1.")
         if self.remaining <= 0:
             self.remaining, self.resets_at = 5000, time.time() + 3600
@@ -105,12 +115,19 @@ class Part:
         except web.HTTPException as missing:  # no such route
             answer = refusal(missing.status, missing.reason)
         if request.method == "GET" and answer.status == 200 and isinstance(answer.body, bytes):
-            etag = f'"{hashlib.sha256(answer.body + answer.headers.get("Link", "").encode()).hexdigest()}"'
+            # Of the body alone: a page stays the same when only the next one is new.
+            etag = f'"{hashlib.sha256(answer.body).hexdigest()}"'
             if request.headers.get("If-None-Match") == etag:
                 return web.Response(status=304, headers={"ETag": etag})
             answer.headers["ETag"] = etag
-        self._count()
+        if not is_free:
+            self._count()
         return answer
+
+    async def _limits(self, request: web.Request) -> web.Response:
+        """https://docs.github.com/en/rest/rate-limit/rate-limit"""
+        core = {"limit": 5000, "remaining": max(self.remaining, 0), "reset": math.ceil(self.resets_at)}
+        return web.json_response({"resources": {"core": core}, "rate": core})
 
     def _count(self) -> None:
         self.counted += 1
