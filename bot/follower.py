@@ -172,9 +172,11 @@ async def why_not(store: Store, service: Service, tag: str, digest: str) -> str:
     return tags.decide(follow, tag, digest, live.tag if live else "", live.digest if live else "", failed)
 
 
-def wish(service: Service, tag: str, digest: str, actor: str, delivery: str, commit: str) -> Wanted:
-    """The automatic deployment that a delivery or the poller asks for."""
+def wish(service: Service, tag: str, digest: str, actor: str, delivery: str, commit: str = "",
+         repository: str = "") -> Wanted:  # fmt: skip
+    """The automatic deployment that a delivery or the poller asks for; only a delivery knows commit and repository."""
     return Wanted(
-        service=service.name, kind=Kind.DEPLOY, actor=actor, tag=tag, digest=digest, commit=commit, delivery=delivery,
+        service=service.name, kind=Kind.DEPLOY, actor=actor, tag=tag, digest=digest, commit=commit,
+        repository=repository, delivery=delivery,
         is_automatic=True, needs_approval=service.configuration.follow.auto_deploy == "approve",
     )  # fmt: skip

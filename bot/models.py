@@ -150,7 +150,7 @@ class Deployment(Model):
     tag: str = ""
     digest: str = ""
     commit: str = ""
-    repository: str = Field("", description="at GitHub, such as `acme/web`, by the image's own account")
+    repository: str = Field("", description="at GitHub, such as `acme/web`, by the image's account or the delivery's")
     delivery: str = ""
     target: int | None = Field(None, description="rollback: id of the release to return to")
     configuration: Configuration
@@ -194,7 +194,8 @@ class Wanted(Model):
     reason: str = ""
     tag: str = ""
     digest: str = Field("", description="only a hint unless `tag` is empty: tags are resolved anew")
-    commit: str = ""
+    commit: str = Field("", description="and `repository`: as the delivery says, until the image itself says it")
+    repository: str = ""
     delivery: str = ""
     target: int | None = None
     is_automatic: bool = Field(False, description="by delivery or poller: hold, lock and stop make it `held`")

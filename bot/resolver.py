@@ -12,7 +12,9 @@ from bot.registry import Registry, resolve_patiently
 from bot.run import Ended, Run
 
 # https://specs.opencontainers.org/image-spec/annotations/
-_REPOSITORY = re.compile(r"https://github\.com/([A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}?)(?:\.git)?/?")
+_REPOSITORY = re.compile(
+    r"https://github\.com/([A-Za-z0-9-]{1,39}/(?=\.*[A-Za-z0-9_-])[A-Za-z0-9._-]{1,100}?)(?:\.git)?/?"
+)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -26,9 +28,11 @@ class Resolver:
         if deployment.kind is Kind.ROLLBACK:
             return {"tag": deployment.tag, "digest": deployment.digest}  # known, and perhaps gone from the registry
         if _is_same_image(deployment, run.live):
-            found = {"tag": run.live.tag, "digest": run.live.digest}  # type: ignore[union-attr]
+            live: Deployment = run.live  # type: ignore[assignment]
+            found = {"tag": live.tag, "digest": live.digest, "commit": live.commit, "repository": live.repository}
         elif deployment.digest and not deployment.tag:
-            found = {"tag": "", "digest": deployment.digest}
+            origin = await run.unless_cancelled(self._origin(deployment.image, deployment.digest))
+            found = {"tag": "", "digest": deployment.digest, **origin}
         else:
             found = await run.unless_cancelled(self._look_up(deployment))
         _stop_if_pointless(run, found)

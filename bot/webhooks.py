@@ -19,10 +19,12 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from bot.configuration import ImageName, Tag
 from bot.errors import InvalidInput
 
+PATH = "/webhooks/github"
 FORM = "application/x-www-form-urlencoded"
 ACTIONS = frozenset({"published", "updated", "create"})  # `create` is what old bodies say
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPOSITORY = re.compile(r"[A-Za-z0-9-]{1,39}/(?=\.*[A-Za-z0-9_-])[A-Za-z0-9._-]{1,100}")
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\[bot\])?")
 _URL = re.compile(r"https://[A-Za-z0-9._~:/?#@!$&*+,;=%-]{1,500}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -49,6 +51,7 @@ class PackageEvent(BaseModel):
     tag: Tag
     digest: Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")] = ""
     commit: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40})?$")] = ""
+    repository: str = ""  # that the package is linked to, such as `acme/web`; by no means the image's name
     owner: str = ""
     pusher: str = ""
     url: str = ""
@@ -138,6 +141,7 @@ def _event(payload: dict[str, Any], package: Any, version: Any, tag: str, regist
             tag=tag,
             digest=_digest(version),
             commit=_first(_COMMIT, _text(version, "target_oid"), _text(version, "target_commitish")),
+            repository=_first(_REPOSITORY, _text(payload, "repository", "full_name")),
             owner=owner,
             pusher=_first(_LOGIN, _text(payload, "sender", "login")),
             url=_first(_URL, _text(version, "html_url"), _text(package, "html_url")),

@@ -149,20 +149,21 @@ def want(db: Database, wanted: Wanted) -> Deployment:
     service = find_service(db, wanted.service)
     state = _first_state(service, wanted)
     target = find_deployment(db, wanted.target) if wanted.target else None
-    tag, digest, commit = wanted.tag, wanted.digest, wanted.commit
+    tag, digest, commit, repository = wanted.tag, wanted.digest, wanted.commit, wanted.repository
     if state in (State.QUEUED, State.WAITING):
         for waiting in _pending(db, service.name):
             if waiting.state is State.WAITING and state is State.QUEUED and wanted.kind in _KEEP_THE_IMAGE:
                 continue  # nobody has approved that release yet: a restart must not be the way around
             if not tag and wanted.kind is not Kind.ROLLBACK and waiting.kind is not Kind.ROLLBACK:
-                tag, digest, commit = waiting.tag, waiting.digest, waiting.commit
+                tag, digest = waiting.tag, waiting.digest
+                commit, repository = waiting.commit, waiting.repository
             _update(db, waiting.id, state=State.SUPERSEDED, finished_at=now())
     configuration = target.configuration if target else service.configuration
     row: dict[str, Any] = {
         "service": service.name, "kind": wanted.kind, "state": state, "actor": wanted.actor, "reason": wanted.reason,
         "image": target.image if target else configuration.image, "tag": target.tag if target else tag,
         "digest": target.digest if target else digest, "commit": target.commit if target else commit,
-        "repository": target.repository if target else "",
+        "repository": target.repository if target else repository,
         "delivery": wanted.delivery, "is_automatic": wanted.is_automatic, "target": wanted.target,
         "configuration": configuration.model_dump_json(),
         "environment_revision": target.environment_revision if target else service.environment_revision,
