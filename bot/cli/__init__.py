@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.cli import deploying, environment, importing, init, machine, people, safekeeping, service, tokens
+from bot.cli import deploying, environment, importing, init, machine, packages, people, safekeeping, service, tokens
 from bot.cli.group import Exit, Serve, Session, o8
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "init",
     "machine",
     "o8",
+    "packages",
     "people",
     "run",
     "safekeeping",

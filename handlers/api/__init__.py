@@ -13,12 +13,24 @@ from aiohttp import web
 
 from bot.services import Services
 from handlers import access
-from handlers.api import deployments, environment, events, importing, logins, logs, machine, openapi, people, services
+from handlers.api import (
+    deployments,
+    environment,
+    events,
+    importing,
+    logins,
+    logs,
+    machine,
+    openapi,
+    packages,
+    people,
+    services,
+)
 from handlers.api.routing import PREFIX, Route, bound
 
 ROUTES: tuple[Route, ...] = (
     *services.ROUTES, *deployments.ROUTES, *events.ROUTES, *environment.ROUTES, *logs.ROUTES, *people.ROUTES,
-    *logins.ROUTES, *machine.ROUTES, *importing.ROUTES,
+    *logins.ROUTES, *machine.ROUTES, *importing.ROUTES, *packages.ROUTES,
 )  # fmt: skip
 
 
