@@ -54,7 +54,8 @@ def test_every_problem_is_in_one_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_may_come_from_a_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{LONG}\n")
-    settings = load({f"{name}_FILE": str(tmp_path / "secret"), "DOCKER_USERNAME": "bot"}, tmp_path / ".env")
+    beside = {"DOCKER_USERNAME": "bot"} | ({"GITHUB_APP_ID": "Iv23"} if name == "GITHUB_APP_KEY" else {})
+    settings = load({f"{name}_FILE": str(tmp_path / "secret"), **beside}, tmp_path / ".env")
     assert getattr(settings, name.lower()).get_secret_value() == LONG
 
 
@@ -74,7 +75,8 @@ def test_a_secret_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 def test_no_secret_is_ever_in_a_message_or_a_print(tmp_path: Path) -> None:
     canary = "canary-value-7f3a"
-    good = load(dict.fromkeys(SECRETS, canary) | {"DOCKER_USERNAME": "bot"}, tmp_path / ".env")
+    beside = {"DOCKER_USERNAME": "bot", "GITHUB_APP_ID": "Iv23"}
+    good = load(dict.fromkeys(SECRETS, canary) | beside, tmp_path / ".env")
     assert canary not in repr(good) and canary not in str(good) and canary not in good.model_dump_json()
     environ = dict.fromkeys(SECRETS, canary) | {"GITHUB_WEBHOOK_SECRET": "canary", "PORT": "x"}
     (tmp_path / ".env").write_text(f"GITHUB_PAT={canary}\nbroken {canary}\n")

@@ -169,6 +169,7 @@ WALK: list[tuple[str, str, Any]] = [
     ("GET /deliveries", "?limit=1", None), ("GET /deliveries/{delivery}", "", None),
     ("POST /deliveries/{delivery}/run", "", None), ("GET /audit", "?limit=2", None), ("GET /audit", "", None),
     ("GET /audit/verification", "", None), ("GET /users", "", None),
+    ("GET /packages", "?limit=1", None), ("GET /services/{name}/versions", "web?limit=1", None),
     ("POST /users", "", {"username": "bob", "password": PASSWORD, "rights": [{"action": "deploy", "scope": GLOBAL}]}),
     ("POST /users/{name}/grants", "bob", {"action": "view_logs", "scope": "service:web", "seconds": 60}),
     ("PUT /users/{name}/grants", "bob", {"rights": [{"action": "view_env", "scope": GLOBAL}]}),
@@ -179,7 +180,7 @@ WALK: list[tuple[str, str, Any]] = [
     ("GET /users", "", None), ("DELETE /users/{name}", "bob", None),
     ("POST /tokens", "", {"name": "ci", "seconds": 60, "rights": [{"action": "deploy", "scope": GLOBAL}]}),
     ("GET /tokens", "", None), ("DELETE /tokens/{id}", "1", None), ("DELETE /services/{name}", "shop", None),
-    ("GET /deployments", "?service=shop", None),
+    ("GET /deployments", "?service=shop", None), ("POST /prune", "?dry_run=1", None), ("POST /prune", "", None),
 ]  # fmt: skip
 
 
