@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from bot import clock, findings, routes
+from bot.certificates import Standings, certbot
 from bot.engines import Engine
 from bot.errors import O8Error, RegistryUnavailable
 from bot.findings import Finding
@@ -35,13 +36,16 @@ class Doctor:
     """Changes nothing, and needs nothing to be well: every part that does not answer becomes a finding."""
 
     def __init__(self, settings: Settings, store: Store, engine: Engine, nginx: Nginx, registry: Registry,
-                 notifier: Notifier | None = None) -> None:  # fmt: skip
+                 notifier: Notifier | None = None, github: Notifier | None = None) -> None:  # fmt: skip
+        """`notifier`: of Slack; `github`: who tells GitHub what runs."""
         self._settings = settings
         self._store = store
         self._engine = engine
         self._nginx = nginx
         self._registry = registry
         self._notifier = notifier
+        self._standings = Standings(settings, store)
+        self._github = github
 
     async def check(self) -> tuple[Finding, ...]:
         """Every finding, in this order; takes `LIMIT_S` seconds at most. Never raises."""
@@ -53,6 +57,8 @@ class Doctor:
             "registry": self._check_registry,
             "webhook": self._check_webhook,
             "Slack": self._check_slack,
+            "certificates": self._check_certificates,
+            "GitHub's deployments": self._check_deployments,
             "data folder": self._check_folder,
             "database": self._check_database,
             "audit": self._check_audit,
@@ -89,6 +95,12 @@ class Doctor:
             yield findings.warning("Slack", trouble, "docs/slack.md says how to set Slack up.")
         else:
             yield findings.ok("Slack", f"Cards go to {self._settings.slack_channel}.")
+
+    async def _check_deployments(self) -> AsyncIterator[Finding]:
+        if self._github and await self._store.remembered("github_since"):
+            refusals = await self._store.refusals()
+            said = [f"{each.service} in {each.repository}: {each.reason}" for each in refusals]
+            yield findings.of_deployments(self._github.trouble(), said)
 
     async def _check_network(self) -> AsyncIterator[Finding]:
         subnet = self._settings.o8_subnet
@@ -173,6 +185,13 @@ class Doctor:
                 "webhook", "No secret is set, so the endpoint is off and pushes are only found by polling.",
                 "`openssl rand -hex 32` makes one: set it as GITHUB_WEBHOOK_SECRET here and at GitHub's webhook.",
             )  # fmt: skip
+
+    async def _check_certificates(self) -> AsyncIterator[Finding]:
+        standings = await self._standings.all()
+        for standing in standings:
+            yield findings.of_certificate(standing, self._settings.nginx_snippet)
+        if any(standing.source == "auto" for standing in standings):
+            yield findings.ok("certbot", f"certbot {await certbot.version(self._settings)} gets certificates.")
 
     async def _check_folder(self) -> AsyncIterator[Finding]:
         folder = self._settings.o8_data_dir

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bot.engines import EngineFacts
 from bot.errors import O8Error
+from bot.pem import Standing
 from bot.routes import Route
 
 OLDEST_API = (1, 41)  # Docker 20.10; older ones are not tested
@@ -132,6 +133,46 @@ def of_folder(folder: Path, mode: int, owner: int, me: int) -> Finding:
         return fault("data folder", f"Others may look into {folder} (mode {mode & 0o777:04o}), where secrets are.",
                      f"`chmod 700 {folder}`.")  # fmt: skip
     return ok("data folder", f"Only o8 may look into {folder}.")
+
+
+def of_certificate(standing: Standing, snippet: str) -> Finding:
+    """`snippet`: the file of NGINX_SNIPPET."""
+    subject, found, trouble = f"certificate of {standing.service}", standing.certificate, standing.trouble
+    next_step = {
+        "auto": "docs/tls.md says what the authority needs; o8 tries again by itself.",
+        "snippet": f"Renew the certificate that {snippet} names; o8 then reloads nginx by itself.",
+        "certificate": "Renew it; o8 then reloads nginx by itself.",
+    }[standing.source]
+    why, level = f" {trouble}" if trouble else "", standing.level()
+    if found and level == "over":
+        return fault(subject, f"It is over since {found.ends:%Y-%m-%d %H:%M} UTC.{why}", next_step)
+    if found and level == "ending":
+        return warning(subject, f"It ends on {found.ends:%Y-%m-%d}.{why}", next_step)
+    if level == "missing":
+        lacking = [name for name in standing.names if not (found and found.covers(name))]
+        return fault(subject, f"{', '.join(lacking)} can only be visited by HTTP.{why}", next_step)
+    if found and trouble:
+        return warning(subject, f"It was not renewed and ends on {found.ends:%Y-%m-%d}.{why}", next_step)
+    if found:
+        return ok(subject, f"It is good until {found.ends:%Y-%m-%d}.")
+    if standing.source == "auto":
+        return warning(subject, "There is none yet.", "Wait a minute: o8 is getting it.")
+    return ok(subject, f"It is not o8's, and how long it is good cannot be read here.{why}")
+
+
+def of_deployments(trouble: str, refusals: Sequence[str]) -> Finding:
+    """`trouble`: why GitHub is told nothing at the moment; `refusals`: what it does not take, by service."""
+    if trouble:
+        return warning(
+            "GitHub's deployments", trouble, "They follow when it answers; docs/github.md says what o8 needs."
+        )
+    if refusals:
+        more = f" (and {len(refusals) - 3} more)" if len(refusals) > 3 else ""
+        return warning(
+            "GitHub's deployments", f"GitHub does not take: {' '.join(refusals[:3])}{more}",
+            "Give the App the permission Deployments (write) there, or leave that owner out of GITHUB_OWNERS.",
+        )  # fmt: skip
+    return ok("GitHub's deployments", "GitHub shows what runs.")
 
 
 def of_shutdown_timeout(written: str) -> Finding:

@@ -7,28 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 
-from bot.errors import GitHubError, GitHubUnavailable
-from bot.github import Login
-from bot.github.deployments import RemoteDeployments
+from bot.accounts import in_words
+from bot.errors import GitHubError, GitHubRefused, GitHubUnavailable
+from bot.github import Access
+from bot.github.deployments import Place, RemoteDeployments
+from bot.models import Deployment
+from bot.settings import Settings
 from bot.store import Store
 from bot.store.told import Untold
 
-LOOK_S, PAUSE_S = 60.0, 5.0
+LOOK_S, PAUSE_S, LONGEST_PAUSE_S = 60.0, 5.0, 300.0
+BY_ITSELF = ("delivery", "poller", "o8", "reconciler")
+MAY_AGAIN_S = 3600.0  # a token's scopes can be changed at GitHub
 _log = logging.getLogger(__name__)
 
 
 class GitHubNotifier:
-    def __init__(
-        self, store: Store, remote: RemoteDeployments, login_of: Callable[[str], Login], base_domain: str
-    ) -> None:
-        """`login_of`: who tells about repositories of an owner."""
+    """Tells with the App's rights; without an App with GITHUB_PAT, when that may write deployments; else nothing."""
+
+    def __init__(self, settings: Settings, store: Store, remote: RemoteDeployments, access: Access) -> None:
+        self._settings = settings
         self._store = store
         self._remote = remote
-        self._login_of = login_of
-        self._base_domain = base_domain
+        self._access = access
+        self._failures = 0
         self._trouble = ""
 
     def trouble(self) -> str:
@@ -36,6 +41,7 @@ class GitHubNotifier:
 
     async def run(self) -> None:
         """Endless."""
+        await self._until_it_may()
         while True:
             seen = await self._store.committed()
             pause = await self._tell_all()
@@ -46,42 +52,103 @@ class GitHubNotifier:
                 async with asyncio.timeout(LOOK_S):
                     await self._store.committed(seen)
 
+    async def _until_it_may(self) -> None:
+        """An App may what its owners gave it, and says where it may not. A token without the right is left alone."""
+        while True:
+            await self._begin_telling()
+            try:
+                if self._access.app or (self._access.has_token and await self._remote.may(self._access.person)):
+                    self._trouble = ""
+                    return
+                pause, self._trouble = MAY_AGAIN_S, ""
+                await self._store.forget("github_since")
+            except GitHubError as trouble:
+                pause = self._later(trouble)
+            await asyncio.sleep(pause)
+
+    async def _begin_telling(self) -> None:
+        """What happened while nobody could tell GitHub is not told; while GitHub does not answer it is kept."""
+        if not await self._store.remembered("github_since"):
+            await self._store.tell_nothing_older()
+            await self._store.remember("github_since", datetime.now(UTC).isoformat())
+
     async def _tell_all(self) -> float:
         """Seconds to wait before the next try; 0 when GitHub knows everything."""
-        for untold in await self._store.untold():
-            try:
-                await self._tell(untold)
-                self._trouble = ""
-            except GitHubUnavailable as trouble:
-                self._trouble = str(trouble)
-                return max(trouble.retry_after, PAUSE_S)
-            except GitHubError as refusal:  # such as a repository that the App may not touch: nobody waits for that
-                _log.warning("GitHub does not take the state of deployment %d: %s", untold.deployment.id, refusal)
-                self._trouble = str(refusal)
-                await self._store.told(untold.deployment.id, untold.status, refusal=str(refusal))
+        while untold := await self._store.untold():
+            for one in untold:
+                try:
+                    await self._tell(one)
+                    self._failures, self._trouble = 0, ""
+                except GitHubRefused as refusal:
+                    if refusal.status == 401:  # the login, not this deployment
+                        return self._later(refusal)
+                    # Such as a repository that the App may not touch: nobody waits for that.
+                    _log.warning("GitHub does not take the state of deployment %d: %s", one.deployment.id, refusal)
+                    await self._store.was_refused(one.deployment.id, str(refusal))
+                except GitHubError as trouble:
+                    return self._later(trouble)
         return 0.0
+
+    def _later(self, trouble: GitHubError) -> float:
+        """How long to wait after `trouble`: what GitHub asks for, else longer each time."""
+        self._trouble = f"GitHub is not told what runs: {trouble}"
+        _log.warning("%s", self._trouble)
+        self._failures += 1
+        pause = min(PAUSE_S * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE_S)
+        return max(trouble.retry_after, pause) if isinstance(trouble, GitHubUnavailable) else pause
 
     async def _tell(self, untold: Untold) -> None:
         found = untold.deployment
-        login = self._login_of(found.repository.partition("/")[0])
-        number = untold.number or await self._number(untold, login)
-        text = found.error or f"{found.service} {found.release}: {found.state}"
-        domain = next(iter(found.configuration.domains), "") or (
-            f"{found.service}.{self._base_domain}" if self._base_domain else ""
-        )
-        scheme = "http" if found.configuration.site.tls == "off" else "https"
-        url = f"{scheme}://{domain}/" if domain and "*" not in domain else ""
-        await self._remote.say(login, found.repository, number, untold.status, text, url)
+        owner = untold.repository.partition("/")[0].lower()
+        owners = {name.lower() for name in self._settings.owners}
+        if owners and owner not in owners:  # somebody else's image, and their page
+            await self._store.leave_untold(found.id)
+            return
+        login = self._access.of(owner)
+        number = untold.number or (await self._remote.find(login, _place(untold)) if untold.was_begun else 0)
+        if untold.is_of_another_commit:
+            if number:
+                await self._remote.say(login, untold.repository, number, "inactive", "It is built from another commit.")
+            await self._store.begin_telling(found.id, found.repository, found.commit)
+            return  # to be looked at anew
+        if not number and untold.status == "inactive" and not found.switched_at:  # it came to nothing, unheard of
+            await self._store.told(found.id, "inactive")
+            return
+        if not number:
+            await self._store.begin_telling(found.id, untold.repository, untold.commit)
+            number = await self._remote.create(login, _place(untold), _why(found))
+        if number != untold.number:
+            await self._store.know_number(found.id, number)
+        if untold.saying and await self._remote.newest_status(login, untold.repository, number) == untold.saying:
+            await self._store.told(found.id, untold.saying)
+            return  # what is true now may be another one
+        await self._store.begin_saying(found.id, untold.status)
+        await self._remote.say(login, untold.repository, number, untold.status, _text(found), url=self._url(found),
+                               log_url=self._page(found))  # fmt: skip
         await self._store.told(found.id, untold.status)
 
-    async def _number(self, untold: Untold, login: Login) -> int:
-        """Its number at GitHub. What was begun and not answered, as before a kill, is looked for first."""
-        found = untold.deployment
-        key = (found.repository, found.commit, found.service, found.id)
-        number = await self._remote.find(login, *key) if untold.was_begun else 0
-        if not number:
-            await self._store.begin_telling(found.id)
-            text = f"{found.kind} by {found.actor.partition(':')[0]}"
-            number = await self._remote.create(login, *key, text)
-        await self._store.know_number(found.id, number)
-        return number
+    def _url(self, found: Deployment) -> str:
+        """Where visitors find the service, empty when that is no one address."""
+        base, configuration = self._settings.base_domain, found.configuration
+        domain = next(iter(configuration.domains), "") or (f"{found.service}.{base}" if base else "")
+        scheme = "http" if configuration.site.tls == "off" else "https"
+        return f"{scheme}://{domain}/" if domain and "*" not in domain else ""
+
+    def _page(self, found: Deployment) -> str:
+        """That of the dashboard, which asks for a login."""
+        return f"{self._settings.public_url}/ui/deployments/{found.id}" if self._settings.public_url else ""
+
+
+def _place(untold: Untold) -> Place:
+    return Place(untold.repository, untold.commit, untold.deployment.service, untold.deployment.id)
+
+
+def _why(found: Deployment) -> str:
+    """Names nobody: the page may be public."""
+    kind, _, name = found.actor.partition(":")
+    return f"{found.kind} by {'a person' if name and kind not in BY_ITSELF else in_words(found.actor)}"
+
+
+def _text(found: Deployment) -> str:
+    """Only how it ended: what went wrong, in o8's words, may tell more than a public page should."""
+    return f"{found.service} {found.release}: {found.state.replace('_', ' ')}"

@@ -1,0 +1,64 @@
+"""Asks GitHub what is in each release, in the background: a card is posted without it, and edited when it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from bot.errors import GitHubError, GitHubRefused, GitHubUnavailable
+from bot.github import Access
+from bot.github.commits import Commits
+from bot.store import Store
+from bot.store.changes import Span
+
+LOOK_S, PAUSE_S, LONGEST_PAUSE_S = 600.0, 10.0, 600.0
+_log = logging.getLogger(__name__)
+
+
+class ChangesReader:
+    """With the App's rights, or those of GITHUB_PAT."""
+
+    def __init__(self, store: Store, commits: Commits, access: Access) -> None:
+        self._store = store
+        self._commits = commits
+        self._access = access
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Endless."""
+        while True:
+            seen = await self._store.committed()
+            pause = await self._ask_all()
+            if pause:
+                await asyncio.sleep(pause)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._store.committed(seen)
+
+    async def _ask_all(self) -> float:
+        """Seconds to wait before the next try; 0 when everything is known."""
+        while spans := await self._store.unknown_changes():
+            for span in spans:
+                try:
+                    await self._ask(span)
+                    self._failures = 0
+                except GitHubError as trouble:
+                    _log.warning("What is in %s %s is not known yet: %s", span.repository, span.head[:7], trouble)
+                    self._failures += 1
+                    pause = min(PAUSE_S * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE_S)
+                    return max(trouble.retry_after, pause) if isinstance(trouble, GitHubUnavailable) else pause
+        return 0.0
+
+    async def _ask(self, span: Span) -> None:
+        """Kept, also when GitHub refuses: such as a repository that o8 may not read, or a commit that is gone."""
+        try:
+            found = await self._commits.between(self._access.of(span.repository.partition("/")[0]), *span)
+        except GitHubRefused as refusal:
+            if refusal.status == 401:  # the login, not this commit
+                raise
+            _log.info("GitHub does not tell what is in %s %s: %s", span.repository, span.head[:7], refusal)
+            await self._store.keep_changes(span, None)
+        else:
+            await self._store.keep_changes(span, found)
