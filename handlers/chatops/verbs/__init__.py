@@ -12,6 +12,18 @@ from handlers.chatops.verbs import (
     packages,
     people,
     status,
+    versions,
 )
 
-__all__ = ["configuration", "deploying", "environment", "locks", "logs", "machine", "packages", "people", "status"]
+__all__ = [
+    "configuration",
+    "deploying",
+    "environment",
+    "locks",
+    "logs",
+    "machine",
+    "packages",
+    "people",
+    "status",
+    "versions",
+]

@@ -11,19 +11,34 @@ from handlers.chatops.reply import Button, Field, Form, Reply
 from handlers.chatops.talk import Talk
 from handlers.chatops.verbs.deploying import begun
 
+MOST_SHOWN, WITH_BUTTONS = 40, 5
 
-@verb("available", Action.ADD_NEW_SERVICE)
-async def available(talk: Talk) -> Reply:
-    """Images that were pushed and that no service uses yet."""
-    found = [p for p in await talk.services.store.packages() if p.state != "dismissed"]
+
+@verb("available [TEXT]", Action.ADD_NEW_SERVICE)
+async def available(talk: Talk, *, text: str = "") -> Reply:
+    """Images that no service uses yet: pushed, or listed at GitHub. With a text only those that have it in their name.
+
+    Example: `/o8 available shop`
+    """
+    known = await talk.services.listing.available()
+    found = [package for package in known.packages if text.lower() in package.image]
     if not found:
-        return Reply("Every image that was pushed is used by a service.")
-    rows = [(p.image, p.tag, names.when(p.last_seen)) for p in found[:40]]
+        of = f" has {text!r:.80} in its name" if text and known.packages else ""
+        return Reply(f"No image that no service uses{of or ' is known'}.", (known.note,))
+    rows = [
+        (p.image, p.tag or "-", names.when(p.pushed_at) if p.pushed_at else "", p.repository)
+        for p in found[:MOST_SHOWN]
+    ]
+    more = len(found) - len(rows)
     return Reply(
         f"{len(found)} image{'s' * (len(found) != 1)} that no service uses.",
-        table=(("image", "newest tag", "pushed"), *rows),
-        buttons=tuple(Button(f"Install {p.image.rpartition('/')[2]}", f"install {p.image}") for p in found[:5]),
-    )
+        (*((f"And {more} more: `/o8 available TEXT` shows those with a text in their name.",) if more else ()),
+         known.note),
+        table=(("image", "newest tag", "pushed", "repository"), *rows),
+        buttons=tuple(
+            Button(f"Install {p.image.partition('/')[2]}", f"install {p.image}") for p in found[:WITH_BUTTONS]
+        ),
+    )  # fmt: skip
 
 
 @verb("install IMAGE", Action.ADD_NEW_SERVICE)
