@@ -134,6 +134,7 @@ class App:
             follower=follower, operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
             logs=Logs(store, engine, vault), images=Images(registry, engine, pruner, credentials), pruner=pruner,
             observer=observer, inbox=inbox, doctor=doctor, catalogue=catalogue,
+            standings=Standings(settings, store),
             listing=Listing(settings, store, follower, catalogue, engine),
             figures=Figures(settings, store, observer, inbox, doctor, nginx),
         )  # fmt: skip

@@ -46,6 +46,7 @@ class CardKind(StrEnum):
     REQUEST = "request"  # for access
     PACKAGE = "package"  # to install?
     DISK = "disk"  # nearly full
+    CERTIFICATE = "certificate"  # about to end, over, or not to be had
 
 
 class Card(Model):
@@ -78,6 +79,21 @@ class DiskAlarm(Model):
     level: int
     free: int
     total: int
+    began_at: datetime
+    ended_at: datetime | None = None
+
+
+class CertificateAlarm(Model):
+    """The certificate of `service` was missing, about to end, or over, from `began_at` to `ended_at`.
+
+    `trouble`: why, as far as it is known. `ends_at` is of the certificate that there is now, also of the renewed one.
+    """
+
+    id: int
+    service: str
+    level: Literal["missing", "ending", "over"]
+    trouble: str = ""
+    ends_at: datetime | None = None
     began_at: datetime
     ended_at: datetime | None = None
 

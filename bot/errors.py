@@ -172,6 +172,13 @@ class GitHubError(O8Error):
     code = "github"
 
 
+_GITHUB_SAYS = {
+    401: "Check the token, or the App's key and this machine's clock: `o8 doctor` tries them.",
+    403: "Check what the token or App may.",
+    404: "404 also means no access: check what the token or App may.",
+}
+
+
 class GitHubRefused(GitHubError):
     """`status` is GitHub's; 404 also means that there is no access."""
 
@@ -179,8 +186,8 @@ class GitHubRefused(GitHubError):
 
     def __init__(self, status: int, what: str, message: str) -> None:
         super().__init__(
-            f"GitHub answered {status} to {what}: {message or 'without a reason'}.",
-            "404 also means no access: check what the token or App may." if status in (401, 403, 404) else "",
+            f"GitHub answered {status} to {what}: {message.rstrip('.') or 'without a reason'}.",
+            _GITHUB_SAYS.get(status, ""),
         )
         self.status = status
 
@@ -243,7 +250,13 @@ class CandidateFailed(O8Error):
 
 
 class CertificateError(O8Error):
+    """`names` are those that the authority found fault with, as far as it said so."""
+
     code = "certificate"
+
+    def __init__(self, message: str, next_step: str = "", names: Sequence[str] = ()) -> None:
+        super().__init__(message, next_step)
+        self.names = frozenset(names)
 
 
 class NginxError(O8Error):

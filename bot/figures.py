@@ -10,11 +10,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bot.certificates import Standings
 from bot.doctor import Doctor
 from bot.errors import StoreUnavailable
 from bot.inbox import Inbox
 from bot.nginx import Nginx
 from bot.observer import Observer, Sample
+from bot.pem import Standing
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.counters import Durations, Serving
@@ -57,6 +59,7 @@ class Reading:
     refused_deliveries: int
     counted: Counted | None
     runs: tuple[Run, ...] | None
+    certificates: tuple[Standing, ...] | None
 
 
 class Figures:
@@ -68,14 +71,17 @@ class Figures:
         self._inbox = inbox
         self._doctor = doctor
         self._nginx = nginx
+        self._standings = Standings(settings, store)
 
     async def read(self) -> Reading:
         """Takes `LIMIT_S` seconds at most, whatever is broken. Never raises an `O8Error`."""
-        parts, counted = await asyncio.gather(self._doctor.readiness(), self._counted())
+        parts, counted, certificates = await asyncio.gather(
+            self._doctor.readiness(), self._counted(), self._certificates()
+        )
         is_known = counted and self._observer.has_looked and not parts["docker"]
         return Reading(
             parts=parts, reloads=self._nginx.reloads, refused_deliveries=self._inbox.refused, counted=counted,
-            runs=tuple(self._runs(counted.serving)) if counted and is_known else None,
+            runs=tuple(self._runs(counted.serving)) if counted and is_known else None, certificates=certificates,
         )  # fmt: skip
 
     async def _counted(self) -> Counted | None:
@@ -93,6 +99,13 @@ class Figures:
         except (StoreUnavailable, TimeoutError) as trouble:
             _log.warning("What was counted cannot be read: %s", str(trouble) or f"no answer within {LIMIT_S:g} s")
             return None
+
+    async def _certificates(self) -> tuple[Standing, ...] | None:
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                return await self._standings.all()
+        except (StoreUnavailable, TimeoutError):
+            return None  # `_counted` has said so
 
     def _runs(self, serving: tuple[Serving, ...]) -> Iterator[Run]:
         for each in serving:

@@ -44,5 +44,6 @@ class Services:
     follower: Follower
     doctor: Doctor
     catalogue: Catalogue
+    standings: Standings
     listing: Listing
     figures: Figures

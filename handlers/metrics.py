@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from bot.figures import Counted, Reading, Run
 from bot.models import ENDINGS, State
+from bot.pem import Standing
 from bot.permissions import Action
 from bot.services import Services
 from bot.version import version
@@ -77,6 +78,8 @@ def _families(reading: Reading) -> Iterator[Metric]:
         yield from _counted(reading.counted, reading.refused_deliveries)
     if reading.runs is not None:
         yield from _running(reading.runs)
+    if reading.certificates is not None:
+        yield from _certificates(reading.certificates)
     yield from ProcessCollector(registry=None).collect()
 
 
@@ -115,6 +118,15 @@ def _running(runs: tuple[Run, ...]) -> Iterator[Metric]:
                  (([service], use.memory_bytes) for service, use in used if use.memory_bytes))  # fmt: skip
     yield _gauge("o8_service_memory_limit_bytes", "Memory that all replicas together may use.", labels,
                  (([service], use.memory_limit) for service, use in used if use.memory_limit))  # fmt: skip
+
+
+def _certificates(standings: tuple[Standing, ...]) -> Iterator[Metric]:
+    known = [(standing, standing.certificate) for standing in standings if standing.certificate]
+    yield _gauge("o8_certificate_not_after_seconds", "When the certificate ends, as Unix time.", ["service", "source"],
+                 (([each.service, each.source], found.ends.timestamp()) for each, found in known))  # fmt: skip
+    yield _gauge("o8_certificate_missing", "1 while some name of the service has no certificate, and should have one.",
+                 ["service"], (([each.service], each.level() == "missing") for each in standings
+                               if each.source == "auto"))  # fmt: skip
 
 
 def _counter(name: str, what: str, labels: Sequence[str], rows: Rows) -> Metric:

@@ -18,6 +18,7 @@ from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
 from bot.catalogue import Catalogue
+from bot.certificates import Standings
 from bot.configuration import read
 from bot.deployer import Deployer
 from bot.doctor import Doctor
@@ -159,6 +160,7 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
         operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
         logs=Logs(store, engine, vault), images=Images(registry, engine, pruner, credentials), pruner=pruner,
         observer=observer, inbox=inbox, doctor=doctor, catalogue=catalogue,
+        standings=Standings(settings, store),
         listing=Listing(settings, store, follower, catalogue, engine),
         figures=Figures(settings, store, observer, inbox, doctor, nginx),
     )  # fmt: skip

@@ -1,43 +1,40 @@
 """Certificates of services with `tls = "auto"`: asked for when they are missing, renewed a month before they end.
 
+    certbot.py     how one is had                   standings.py   how it is with everybody's
+    alarms.py      what the channel is told
+
 nginx shows what the authority asks for (`/.well-known/acme-challenge/`) while the site serves; a renewed certificate
-makes another site text, which goes live like every other, tested and without losing a request.
+makes another site text, which goes live like every other, tested and put back when nginx refuses it. Until there is
+one, and for names that it does not cover, the site serves by HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 from bot import pem
-from bot.certificates import certbot
+from bot.certificates import alarms, certbot
+from bot.certificates.standings import Standings, names_by_service
 from bot.errors import CertificateError
 from bot.nginx import Nginx
-from bot.nginx.sites import host_names
 from bot.pem import Certificate
 from bot.settings import Settings
 from bot.store import Store
+from bot.store.certificates import Failure
 
-__all__ = ["Certificate", "Certificates", "Standing"]
+__all__ = ["Certificates", "Standings"]
 
-LOOK_S = 3600.0
+LONGEST_LOOK, SHORTEST_LOOK = timedelta(hours=1), timedelta(seconds=2)
+SETTLING_S = 0.5  # commits come in bursts
 RENEWED = timedelta(days=30)  # before the end: https://letsencrypt.org/docs/integration-guide/
-URGENT = timedelta(days=14)
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 900.0, 86400.0  # the authority takes five failures an hour
+# After one try in vain, doubled with each: https://letsencrypt.org/docs/rate-limits/ allows five an hour.
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(hours=4)
+Wanted = dict[str, tuple[str, ...]]  # names by service
 _log = logging.getLogger(__name__)
-
-
-class Standing(NamedTuple):
-    """How it is with one service's certificate. `trouble`: why there is no (new) one; empty when all is well."""
-
-    service: str
-    certificate: Certificate | None
-    trouble: str
 
 
 class Certificates:
@@ -47,67 +44,99 @@ class Certificates:
         self._store = store
         self._nginx = nginx
         self._notice = notice
-        self._troubles: dict[str, tuple[str, float, float]] = {}  # sentence, pause, when it may be tried again
+        self._standings = Standings(settings, store)
 
     async def run(self) -> None:
         """Endless. A service that begins to want a certificate is noticed at the next commit."""
         while True:
             seen = await self._store.committed()
-            await self.look()
-            end = asyncio.get_running_loop().time() + LOOK_S
             wanted = await self._wanted()
-            while asyncio.get_running_loop().time() < end and await self._wanted() == wanted:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(60):
-                        seen = await self._store.committed(seen)
+            await self.look()
+            await self._rest(wanted, seen, await self._until_next())
 
     async def look(self) -> None:
-        """Gets what is missing or about to end, one after the other."""
-        for service, names in (await self._wanted()).items():
-            if self._is_due(service, names):
-                await self._get(service, names)
+        """Gets what is missing or about to end, one after the other; then the channel is told what is amiss."""
+        wanted, failures = await self._wanted(), await self._store.certificate_failures()
+        for service, failure in failures.items():
+            if failure.names != frozenset(wanted.get(service, ())):  # something else is wanted by now
+                await self._store.certificate_came(service)
+        for service, names in wanted.items():
+            found = self._found(service)
+            if _when(names, found, failures.get(service)) <= datetime.now(UTC):
+                await self._get(service, names, found)
+        await alarms.tell(self._store, await self._standings.all())
 
-    async def standings(self) -> tuple[Standing, ...]:
-        """Of every service with `tls = "auto"`."""
-        return tuple(self._standing(service) for service in await self._wanted())
+    async def _wanted(self) -> Wanted:
+        """Of those that serve: before, nobody could answer the authority."""
+        services = [each for each in await self._store.services() if each.configuration.site.tls == "auto"]
+        return {name: certbot.needed(names) for name, _, names in names_by_service(services, self._settings)}
 
-    async def _wanted(self) -> dict[str, tuple[str, ...]]:
-        """Names by service, of those that serve: before, nobody could answer the authority."""
-        found = {}
-        for service in await self._store.services():
-            if service.live is None or service.configuration.site.tls != "auto":
-                continue
-            if names := host_names(service.configuration, self._settings):
-                found[service.name] = tuple(names)
-        return found
-
-    def _is_due(self, service: str, names: tuple[str, ...]) -> bool:
-        _, _, not_before = self._troubles.get(service, ("", 0.0, 0.0))
-        if time.monotonic() < not_before:
-            return False
+    def _found(self, service: str) -> Certificate | None:
         try:
-            found = pem.read(self._settings.certificates_dir, service)
+            return pem.read(self._settings.certificates_dir, service)
         except CertificateError:
-            return True
-        if found is None or found.names != frozenset(names):
-            return True
-        return found.ends - datetime.now(UTC) < min(RENEWED, (found.ends - found.begins) / 3)
+            return None
 
-    async def _get(self, service: str, names: tuple[str, ...]) -> None:
+    async def _get(self, service: str, names: tuple[str, ...], found: Certificate | None) -> None:
         try:
-            await certbot.issue(self._settings, service, names, self._nginx.acme_folder)
+            await self._issue(service, names)
         except CertificateError as trouble:
             _log.warning("%s: %s", service, trouble)
-            pause = min(self._troubles.get(service, ("", FIRST_PAUSE_S / 2, 0.0))[1] * 2, LONGEST_PAUSE_S)
-            self._troubles[service] = (str(trouble), pause, time.monotonic() + pause)
+            await self._store.certificate_failed(service, frozenset(names), str(trouble))
+            await self._get_without(trouble.names, service, names, found)
             return
-        self._troubles.pop(service, None)
+        await self._store.certificate_came(service)
+
+    async def _get_without(
+        self, bad: frozenset[str], service: str, names: tuple[str, ...], found: Certificate | None
+    ) -> None:
+        """One name whose DNS is wrong must not keep the others from HTTPS, nor let their certificate end."""
+        good = tuple(name for name in names if name not in bad)
+        is_late = found is not None and found.urgent_from <= datetime.now(UTC)
+        if good and good != names and (is_late or _lacks(found, good)):
+            try:
+                await self._issue(service, good)
+            except CertificateError as trouble:
+                _log.warning("%s: %s", service, trouble)
+
+    async def _issue(self, service: str, names: tuple[str, ...]) -> None:
+        await certbot.issue(self._settings, service, names, self._nginx.acme_folder)
+        found = pem.read(self._settings.certificates_dir, service)
+        if _when(names, found, None) <= datetime.now(UTC):  # else it would be asked for again and again
+            raise CertificateError(
+                f"certbot has ended well, but there is no good certificate for {', '.join(names)}.",
+                f"Is the clock right? `certbot certificates --config-dir {self._settings.certificates_dir}` shows it.",
+            )
         _log.info("%s has a certificate for %s", service, ", ".join(names))
         self._notice()
 
-    def _standing(self, service: str) -> Standing:
-        trouble = self._troubles.get(service, ("", 0.0, 0.0))[0]
-        try:
-            return Standing(service, pem.read(self._settings.certificates_dir, service), trouble)
-        except CertificateError as broken:
-            return Standing(service, None, str(broken))
+    async def _until_next(self) -> timedelta:
+        """Until something is due, in bounds."""
+        failures = await self._store.certificate_failures()
+        times = [
+            _when(names, self._found(service), failures.get(service)) - datetime.now(UTC)
+            for service, names in (await self._wanted()).items()
+        ]
+        return max(min([*times, LONGEST_LOOK]), SHORTEST_LOOK)
+
+    async def _rest(self, wanted: Wanted, seen: int, longest: timedelta) -> None:
+        """Returns when other certificates are wanted, or after `longest`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest.total_seconds()):
+                while await self._wanted() == wanted:
+                    await asyncio.sleep(SETTLING_S)
+                    seen = await self._store.committed(seen)
+
+
+def _when(names: Sequence[str], found: Certificate | None, failure: Failure | None) -> datetime:
+    """When the authority is to be asked (again)."""
+    if failure and failure.names == frozenset(names):
+        pause: timedelta = FIRST_PAUSE * 2 ** min(failure.tries - 1, 16)
+        return failure.failed_at + min(pause, LONGEST_PAUSE)
+    if found is None or _lacks(found, names):
+        return datetime.now(UTC)
+    return found.ends - min(RENEWED, (found.ends - found.begins) / 3)
+
+
+def _lacks(found: Certificate | None, names: Sequence[str]) -> bool:
+    return found is None or not all(map(found.covers, names))

@@ -120,4 +120,7 @@ def _facts(found: dict[str, Any]) -> list[str]:
     for word in ("hold", "lock"):
         if by := found[word]:
             facts.append(f"{word} by {by['actor']}, {ago(by['since'])}: {by['reason']}")
+    if tls := found["certificate"]:
+        ends = f"good until {tls['ends_at'][:10]}" if tls["ends_at"] else "none yet, or not to be read here"
+        facts.append(f"certificate: {ends}{': ' if tls['trouble'] else ''}{tls['trouble']}")
     return [f"# {fact}".replace("\n", " ") for fact in facts]

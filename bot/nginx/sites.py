@@ -1,4 +1,4 @@
-"""From a service's configuration to the plain value that `site.conf.j2` takes. Pure, but for one look at IPv6.
+"""From a service's configuration to the plain value that `site.conf.j2` takes. Pure, but for certificates and IPv6.
 
 To add a site feature: a key in the value here, a loop in the template, a test through a real nginx.
 """
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from bot import pem
 from bot.configuration import Configuration
-from bot.errors import NginxError
+from bot.errors import CertificateError, NginxError
 from bot.models import SLOTS, Address, Slot
 from bot.nginx.templates import Value
 from bot.settings import Settings
@@ -43,7 +43,7 @@ def site_value(
     Raises `NginxError` when the site needs a setting that is empty.
     """
     site = configuration.site
-    secured = _secured(configuration, settings)
+    tls = _tls(configuration, settings)
     acme = [str(folders.acme)] if site.tls == "auto" else []
     return {
         "name": configuration.name,
@@ -53,9 +53,9 @@ def site_value(
         "max_body_size": site.max_body_size,
         "timeout": site.timeout,
         "buffering": "on" if site.buffering else "off",
-        "redirects": _redirects(secured, settings),
+        "redirects": _redirects(configuration, settings, tls),
         "acme": acme,
-        "servers": _servers(secured, settings, version, _serials(configuration, settings)),
+        "servers": _servers(configuration, settings, tls, version),
     }
 
 
@@ -82,19 +82,32 @@ def has_tls(text: str) -> bool:
     return bool(_TLS.search(text))
 
 
-def _secured(configuration: Configuration, settings: Settings) -> Configuration:
-    """As it can be served now: `auto` with the certificate that is there, or without TLS until there is one."""
-    if configuration.site.tls != "auto":
-        return configuration
-    found = pem.read(settings.certificates_dir, configuration.name)
-    tls = {"tls": "certificate", "certificate": str(found.chain), "key": str(found.key)} if found else {"tls": "off"}
-    return configuration.model_copy(update={"site": configuration.site.model_copy(update=tls)})
+class _Tls(NamedTuple):
+    """What can be served by HTTPS now: `names`. The `others` get HTTP until there is a certificate for them."""
+
+    names: list[str]
+    others: list[str]
+    snippets: list[str]
+    certificates: list[Value]
+    serials: list[str]  # written into the text, so that a renewed certificate makes another one
 
 
-def _serials(configuration: Configuration, settings: Settings) -> list[str]:
-    """Written into the text, so that a renewed certificate makes another one."""
-    found = pem.read(settings.certificates_dir, configuration.name) if configuration.site.tls == "auto" else None
-    return [found.serial] if found else []
+def _tls(configuration: Configuration, settings: Settings) -> _Tls:
+    site, names = configuration.site, host_names(configuration, settings)
+    try:
+        found = pem.served(configuration, settings)
+    except CertificateError:  # told by whoever looks after certificates; here the site goes on
+        found = None
+    serials = [found.serial] if found else []
+    if site.tls == "snippet":
+        return _Tls(names, [], [settings.nginx_snippet], [], serials)
+    if site.tls == "certificate":
+        return _Tls(names, [], [], [{"certificate": site.certificate, "key": site.key}], serials)
+    if site.tls == "auto" and found:
+        pair = {"certificate": str(found.chain), "key": str(found.key)}
+        others = [name for name in names if not found.covers(name)]
+        return _Tls([name for name in names if found.covers(name)], others, [], [pair], serials)
+    return _Tls([], names, [], [], [])
 
 
 def _trusts(configuration: Configuration) -> list[Value]:
@@ -106,24 +119,20 @@ def _trusts(configuration: Configuration) -> list[Value]:
     return [{"id": short, "networks": list(site.trusted_proxies), "header": site.client_address_header}]
 
 
-def _redirects(configuration: Configuration, settings: Settings) -> list[Value]:
-    site, names = configuration.site, host_names(configuration, settings)
-    if site.tls == "off" or not site.redirect_to_https or not names:
+def _redirects(configuration: Configuration, settings: Settings, tls: _Tls) -> list[Value]:
+    if not configuration.site.redirect_to_https or not tls.names:
         return []
     port = "" if settings.nginx_https_port == 443 else f":{settings.nginx_https_port}"
-    return [{"listens": [[listen] for listen in listens(settings, settings.nginx_http_port)], "names": names,
+    return [{"listens": [[listen] for listen in listens(settings, settings.nginx_http_port)], "names": tls.names,
              "port": port}]  # fmt: skip
 
 
-def _servers(
-    configuration: Configuration, settings: Settings, version: tuple[int, ...], serials: list[str]
-) -> list[Value]:
-    site, names = configuration.site, host_names(configuration, settings)
+def _servers(configuration: Configuration, settings: Settings, tls: _Tls, version: tuple[int, ...]) -> list[Value]:
     servers = []
-    if names and (site.tls == "off" or not site.redirect_to_https):
-        servers.append(_server([[listen] for listen in listens(settings, settings.nginx_http_port)], names))
-    if names and site.tls != "off":
-        servers.append(_secure_server(configuration, settings, names, version) | {"serials": serials})
+    if plain := [*([] if configuration.site.redirect_to_https else tls.names), *tls.others]:
+        servers.append(_server([[listen] for listen in listens(settings, settings.nginx_http_port)], plain))
+    if tls.names:
+        servers.append(_secure_server(configuration, settings, tls, version))
     if configuration.host_port:
         port = configuration.host_port
         places = [port] if ":" in port else listens(settings, port)
@@ -131,9 +140,7 @@ def _servers(
     return servers
 
 
-def _secure_server(
-    configuration: Configuration, settings: Settings, names: list[str], version: tuple[int, ...]
-) -> Value:
+def _secure_server(configuration: Configuration, settings: Settings, tls: _Tls, version: tuple[int, ...]) -> Value:
     site = configuration.site
     if site.tls == "snippet" and not settings.nginx_snippet:
         raise NginxError(
@@ -144,11 +151,12 @@ def _secure_server(
     words = ["ssl", "http2"] if is_word else ["ssl"]
     return _server(
         [[listen, *words] for listen in listens(settings, settings.nginx_https_port)],
-        names,
+        tls.names,
         http2=["on"] if site.http2 and not is_word else [],
-        snippets=[settings.nginx_snippet] if site.tls == "snippet" else [],
-        certificates=[{"certificate": site.certificate, "key": site.key}] if site.tls == "certificate" else [],
+        snippets=tls.snippets,
+        certificates=tls.certificates,
         hsts=[ONE_YEAR_S] if site.hsts else [],
+        serials=tls.serials,
     )
 
 

@@ -33,6 +33,6 @@ __all__ = ["AlreadyRunning", "Store"]
 
 class Store(
     Services, History, Deployments, Releases, Deliveries, Packages, NewestTags, Audit, Health, People, Requests,
-    Logins, Alarms, Answers, Asks, Cards, Catalogue, Told, Counters, Meta, Copies,
+    Logins, Alarms, Answers, Asks, Cards, Catalogue, Certificates, Told, Counters, Meta, Copies,
 ):  # fmt: skip
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

@@ -152,10 +152,20 @@ def m0006_catalogue(db: Database) -> None:
 
 
 @schema()
-def m0007_disks(db: Database) -> None:
-    db.execute("""CREATE TABLE disk_alarms (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, folder TEXT NOT NULL, level INTEGER NOT NULL, free INTEGER NOT NULL,
-        total INTEGER NOT NULL, began_at TEXT NOT NULL, ended_at TEXT)""")
+def m0007_alarms(db: Database) -> None:
+    for statement in (
+        """CREATE TABLE disk_alarms (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, folder TEXT NOT NULL, level INTEGER NOT NULL, free INTEGER NOT NULL,
+            total INTEGER NOT NULL, began_at TEXT NOT NULL, ended_at TEXT)""",
+        """CREATE TABLE certificate_alarms (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, level TEXT NOT NULL, trouble TEXT NOT NULL,
+            ends_at TEXT, began_at TEXT NOT NULL, ended_at TEXT)""",
+        # Of what could not be had; kept, so that a restart does not ask the authority sooner.
+        """CREATE TABLE certificate_failures (
+            service TEXT PRIMARY KEY, names TEXT NOT NULL, trouble TEXT NOT NULL, tries INTEGER NOT NULL,
+            failed_at TEXT NOT NULL)""",
+    ):
+        db.execute(statement)
 
 
 _POSTED_ANEW = """UPDATE cards SET wanted = wanted + 1, changed_at = strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')

@@ -10,12 +10,24 @@ from pydantic import ConfigDict, Field
 from bot.configuration import Configuration
 from bot.models import Deployment, EnvironmentRevision, Hold, Kind, Lock, Model, Service, Slot, State, Step
 from bot.operations import Applied
+from bot.pem import Level, Source, Standing
 from bot.permissions import Action, Person
 from bot.run import Run
 
 
 class _Shown(Model):
     model_config = ConfigDict(from_attributes=True)
+
+
+class ShownCertificate(Model):
+    """Of a site with TLS. `covers` and `ends_at` are unknown while there is none, or while it cannot be read here."""
+
+    source: Source
+    covers: tuple[str, ...] = Field(description="the names that it is good for")
+    serial: str = Field(description="in hexadecimal")
+    ends_at: datetime | None
+    level: Level = Field(description="`missing`: some name has none; `ending`: soon; `over`; empty when all is well")
+    trouble: str = Field(description="why there is no new one")
 
 
 class ShownService(_Shown):
@@ -31,6 +43,7 @@ class ShownService(_Shown):
     hold: Hold | None
     lock: Lock | None
     created_at: datetime
+    certificate: ShownCertificate | None = Field(None, description="only where one service is asked for")
 
 
 class Summary(_Shown):
@@ -132,6 +145,16 @@ def service(found: Service, live: Deployment | None, person: Person) -> ShownSer
         is_stopped=found.is_stopped, configuration=found.configuration if may_read else None,
         environment_revision=found.environment_revision, hold=found.hold, lock=lock(found.lock),
         created_at=found.created_at,
+    )  # fmt: skip
+
+
+def certificate(found: Standing | None) -> ShownCertificate | None:
+    if found is None:
+        return None
+    of = found.certificate
+    return ShownCertificate(
+        source=found.source, covers=tuple(sorted(of.names)) if of else (), serial=of.serial if of else "",
+        ends_at=of.ends if of else None, level=found.level(), trouble=found.trouble,
     )  # fmt: skip
 
 

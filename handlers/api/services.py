@@ -48,7 +48,9 @@ async def everything(call: Call[None, Nothing]) -> list[ShownService]:
 
 async def one(call: Call[None, Nothing]) -> ShownService:
     """One service."""
-    return await _shown(call, await call.services.store.service(call.name))
+    service = await call.services.store.service(call.name)
+    certificate = shown.certificate(await call.services.standings.of(service))
+    return (await _shown(call, service)).model_copy(update={"certificate": certificate})
 
 
 async def apply(call: Call[dict[str, Any], Nothing]) -> ShownApplied:

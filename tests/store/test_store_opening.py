@@ -89,7 +89,7 @@ async def test_the_schema_is_applied_once(database: Path) -> None:
         store = await Store.open(database)
         applied = await store.read(lambda db: [m.name for m in schema.applied(db)])
         assert applied[:5] == ["m0001_first", "m0002_people", "m0003_chat", "m0004_logins", "m0005_changes"]
-        assert applied[5:] == ["m0006_catalogue", "m0007_disks"]
+        assert applied[5:] == ["m0006_catalogue", "m0007_alarms"]
         await store.close()
 
 

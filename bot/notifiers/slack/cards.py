@@ -14,6 +14,7 @@ from bot.chat import Card, CardKind, DiskAlarm, Package, lasting
 from bot.errors import NotFound
 from bot.models import AFTER_SWITCH, Deployment, Kind, Service, State
 from bot.notifiers.slack.blocks import Choice, Message, Style, actions, buttons, context, message, section
+from bot.notifiers.slack.certificates import certificate_card
 from bot.notifiers.slack.steps import progress, steps_message
 from bot.notifiers.slack.text import escaped, link, mention, named, span
 from bot.store import Store
@@ -80,6 +81,11 @@ async def render(card: Card, store: Store, *, is_short: bool = False) -> Rendere
         alarm = await store.alarm(int(card.subject))
         is_told = card.ts or card.attempted_at
         return _disk(alarm) if is_told or not alarm.ended_at else None  # over before anybody heard of it
+    if card.kind is CardKind.CERTIFICATE:
+        bad = await store.certificate_alarm(int(card.subject))
+        if bad.ended_at and not (card.ts or card.attempted_at):
+            return None  # over before anybody heard of it
+        return Rendered(certificate_card(bad), is_trouble=bad.level == "over" and not bad.ended_at)
     facts = await _facts(store, int(card.subject))
     is_trouble = facts.deployment.state in TROUBLE
     if card.kind is CardKind.STEPS:
