@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 from aiohttp import web
 
+from bot.arrivals import Arrivals
 from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
 from bot.catalogue import Catalogue
-from bot.certificates import Certificates
+from bot.certificates import Certificates, Standings
 from bot.deployer import Checkpoint, Deployer
 from bot.disks import Disks
 from bot.doctor import Doctor
@@ -27,10 +28,11 @@ from bot.errors import O8Error, StoreUnavailable
 from bot.figures import Figures
 from bot.follower import Follower
 from bot.github import Access, GitHub
+from bot.github.commits import Commits
 from bot.github.deployments import RemoteDeployments
-from bot.github.hooks import Hooks
 from bot.github.packages import Packages
 from bot.health import Prober
+from bot.hooks import Webhooks
 from bot.images import Images
 from bot.inbox import Inbox
 from bot.listing import Listing
@@ -38,7 +40,9 @@ from bot.logins import Logins
 from bot.logs import Logs
 from bot.nginx import Nginx
 from bot.notifiers.github import GitHubNotifier
+from bot.notifiers.github.changes import ChangesReader
 from bot.observer import Observer
+from bot.offers import Offers
 from bot.operations import Operations
 from bot.passwords import Passwords
 from bot.pruning import Pruner
@@ -49,7 +53,6 @@ from bot.rotation import Rotation
 from bot.services import Services
 from bot.settings import Settings
 from bot.store import Store
-from bot.sweeper import Sweeper
 from bot.traffic import Traffic
 from bot.vault import Vault, key_in
 from bot.worker import Worker
@@ -108,10 +111,7 @@ class App:
         session, authority = aiohttp.ClientSession(), Authority(store, settings.auth_username)
         vault = _vault(settings)
         credentials = Credentials(settings.docker_server_address, settings.docker_username, settings.registry_password)
-        engine = DockerEngine(
-            host=settings.docker_host, network=settings.o8_network, subnet=settings.o8_subnet,
-            installation=store.installation, volumes_dir=settings.volumes_dir,
-        )  # fmt: skip
+        engine = _engine(settings, store)
         nginx, slack = Nginx(settings), _slack(settings, store, session)
         registry = Registry(session, credentials, f"linux/{_MACHINES.get(platform.machine(), platform.machine())}")
         pruner = Pruner(store, engine)
@@ -121,19 +121,21 @@ class App:
         worker = Worker(store, deployer, vault, authority, settings.o8_places)
         follower = Follower(store, registry, worker, settings.poll_interval)
         logins = Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value())
-        observer, inbox = Observer(engine), Inbox(store, worker, follower)
-        doctor = Doctor(settings, store, engine, nginx, registry, slack)
+        operations = Operations(store, engine, nginx, worker, vault, settings.o8_subnet)
+        offers = Offers(store, registry, settings.docker_server_address, settings.base_domain, settings.public_url)
+        arrivals = Arrivals(store, offers, operations, worker, follower, settings.auto_install_owners)
+        observer, inbox = Observer(engine), Inbox(store, worker, follower, arrivals)
         github, access = GitHub(session, settings.github_api_url), _access(settings)
-        catalogue = Catalogue(
-            store, Packages(github, access.person, settings.docker_server_address), settings.owners,
-            settings.docker_server_address,
-        )  # fmt: skip
+        telling = GitHubNotifier(settings, store, RemoteDeployments(github, store.installation), access)
+        doctor = Doctor(settings, store, engine, nginx, registry, slack, telling)
+        server = settings.docker_server_address
+        catalogue = Catalogue(store, Packages(github, access.person, server), settings.owners, server)
         services = Services(
             settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
             backups=Backups(store, settings), authority=authority, logins=logins, worker=worker,
-            follower=follower, operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
+            follower=follower, operations=operations, offers=offers,
             logs=Logs(store, engine, vault), images=Images(registry, engine, pruner, credentials), pruner=pruner,
-            observer=observer, inbox=inbox, doctor=doctor, catalogue=catalogue,
+            observer=observer, inbox=inbox, doctor=doctor, catalogue=catalogue, webhooks=webhooks,
             standings=Standings(settings, store),
             listing=Listing(settings, store, follower, catalogue, engine),
             figures=Figures(settings, store, observer, inbox, doctor, nginx),
@@ -141,15 +143,13 @@ class App:
         reconciler = Reconciler(store, engine, nginx, traffic, worker)
         certificates = Certificates(settings, store, nginx, reconciler.notice)
         disks = Disks(store, engine, pruner, settings.o8_data_dir)
-        parts = [reconciler.run, follower.run, observer.run, disks.run, certificates.run]
+        parts = [reconciler.run, follower.run, arrivals.run, observer.run, disks.run, certificates.run, telling.run]
+        if slack and (access.app or access.has_token):
+            parts.append(ChangesReader(store, Commits(github), access).run)
         if access.has_token:
             parts.append(catalogue.run)
         if access.app:
-            told = RemoteDeployments(github, store.installation)
-            parts += [
-                GitHubNotifier(store, told, access.of, settings.base_domain).run,
-                Sweeper(store, Hooks(github, access.app), ["app"], "").run,
-            ]
+            parts += [Sweeper(store, Hooks(github, access.app), ["app"], "").run]
         return cls(services, engine, nginx, parts, slack, session)
 
     async def close(self) -> None:
@@ -226,6 +226,13 @@ class App:
         await _until_it_works("Docker", self.engine.facts)
         await self.services.worker.start()
         self._tasks += [asyncio.create_task(_endlessly(part)) for part in self._parts]
+
+
+def _engine(settings: Settings, store: Store) -> DockerEngine:
+    return DockerEngine(
+        host=settings.docker_host, network=settings.o8_network, subnet=settings.o8_subnet,
+        installation=store.installation, volumes_dir=settings.volumes_dir,
+    )  # fmt: skip
 
 
 def _access(settings: Settings) -> Access:

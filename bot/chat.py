@@ -21,7 +21,11 @@ class Package(Model):
     image: str
     tag: str = ""
     digest: str = ""
-    state: Literal["offered", "listed", "installed", "dismissed"]
+    state: Literal["offered", "listed", "installing", "installed", "dismissed"]
+    delivery: str = Field("", description="the push that it becomes a service by, by itself")
+    commit: str = ""
+    service: str = Field("", description="what it was installed as")
+    note: str = Field("", description="why o8 does not install it by itself")
     first_seen: datetime
     last_seen: datetime
     repository: str = ""

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from bot.authority import Authority
 from bot.backup import Backups
 from bot.catalogue import Catalogue
+from bot.certificates import Standings
 from bot.doctor import Doctor
 from bot.figures import Figures
 from bot.follower import Follower
+from bot.hooks import Webhooks
 from bot.images import Images
 from bot.inbox import Inbox
 from bot.listing import Listing
 from bot.logins import Logins
 from bot.logs import Logs
 from bot.observer import Observer
+from bot.offers import Offers
 from bot.operations import Operations
 from bot.pruning import Pruner
 from bot.rotation import Rotation
@@ -44,6 +47,8 @@ class Services:
     follower: Follower
     doctor: Doctor
     catalogue: Catalogue
+    webhooks: Webhooks
     standings: Standings
+    offers: Offers
     listing: Listing
     figures: Figures

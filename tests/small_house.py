@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from bot import traffic
+from bot.arrivals import Arrivals
 from bot.authority import Authority
 from bot.backup import Backups
 from bot.candidate import Candidates
@@ -25,9 +26,10 @@ from bot.doctor import Doctor
 from bot.engines import Credentials
 from bot.figures import Figures
 from bot.follower import Follower
-from bot.github import GitHub, TokenLogin
+from bot.github import Access, GitHub, TokenLogin
 from bot.github.packages import Packages
 from bot.health import Prober
+from bot.hooks import Webhooks
 from bot.images import Images
 from bot.inbox import Inbox
 from bot.listing import Listing
@@ -35,6 +37,7 @@ from bot.logins import Logins
 from bot.logs import Logs
 from bot.models import Deployment
 from bot.observer import Observer
+from bot.offers import Offers
 from bot.operations import Operations
 from bot.passwords import Passwords
 from bot.pruning import Pruner
@@ -148,7 +151,10 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
     )
     worker = Worker(store, deployer, vault, authority, 2)
     follower = Follower(store, registry, worker, 600)
-    observer, inbox = Observer(engine), Inbox(store, worker, follower)
+    operations = Operations(store, engine, nginx, worker, vault, settings.o8_subnet)
+    offers = Offers(store, registry, "ghcr.io", settings.base_domain, settings.public_url)
+    arrivals = Arrivals(store, offers, operations, worker, follower, settings.auto_install_owners)
+    observer, inbox = Observer(engine), Inbox(store, worker, follower, arrivals)
     doctor = Doctor(settings, store, engine, nginx, registry)
     github = GitHub(session, settings.github_api_url)
     catalogue = Catalogue(store, Packages(github, TokenLogin(settings.github_pat.get_secret_value()), "ghcr.io"),
@@ -157,9 +163,10 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
         settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
         backups=Backups(store, settings), authority=authority, worker=worker, follower=follower,
         logins=Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value()),
-        operations=Operations(store, engine, nginx, worker, vault, settings.o8_subnet),
+        operations=operations, offers=offers,
         logs=Logs(store, engine, vault), images=Images(registry, engine, pruner, credentials), pruner=pruner,
         observer=observer, inbox=inbox, doctor=doctor, catalogue=catalogue,
+        webhooks=webhooks,
         standings=Standings(settings, store),
         listing=Listing(settings, store, follower, catalogue, engine),
         figures=Figures(settings, store, observer, inbox, doctor, nginx),

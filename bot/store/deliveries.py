@@ -20,10 +20,11 @@ KEPT_BODIES = 2_000  # newest deliveries whose bodies are kept; verdicts are kep
 class Deliveries(Connection):
     @change
     def receive(self, db: Database, delivery: Delivery, body: bytes, wanted: tuple[Wanted, ...],
-                unused: PackageEvent | None = None) -> Delivery | None:  # fmt: skip
+                unused: PackageEvent | None = None, service: str = "") -> Delivery | None:  # fmt: skip
         """Stores a delivery together with the deployments it asks for; None when it is a duplicate.
 
-        `unused` is what it announces when no service uses that.
+        `unused` is what it announces when no service uses that; with a `service` it is to become that by itself. The
+        answer says whether it does.
 
         Duplicate: the same id (GitHub keeps it on a redelivery) or the same body under another id, once accepted. One
         that failed inside o8 is taken again.
@@ -35,14 +36,14 @@ class Deliveries(Connection):
         if taken := [row["id"] for row in first if row["verdict"] != "failed"]:
             db.execute("UPDATE deliveries SET duplicates = duplicates + 1 WHERE id = ?", [taken[0]])
             return None
+        if unused and seen(db, unused.image, unused.tag, unused.digest, delivery.id if service else "", unused.commit):
+            delivery = delivery.model_copy(update={"verdict": "accepted", "accepted": (service,), "ignored": ()})
         row = delivery.model_dump(mode="json") | {"body": body}
         row |= {name: orjson.dumps(row[name]).decode() for name in ("accepted", "ignored")}
         columns, marks = ", ".join(row), ", ".join("?" for _ in row)
         db.execute(f"INSERT OR REPLACE INTO deliveries ({columns}) VALUES ({marks})", list(row.values()))  # noqa: S608
         for each in wanted:
             want(db, each)
-        if unused:
-            seen(db, unused.image, unused.tag, unused.digest)
         _forget_old(db)
         return delivery
 

@@ -144,9 +144,14 @@ def m0006_catalogue(db: Database) -> None:
         """CREATE TABLE github_pages (
             url TEXT PRIMARY KEY, etag TEXT NOT NULL, images TEXT NOT NULL, next_page TEXT NOT NULL)""",
         "ALTER TABLE deployments ADD COLUMN repository TEXT NOT NULL DEFAULT ''",
-        """CREATE TABLE told (
-            deployment INTEGER PRIMARY KEY REFERENCES deployments (id), number INTEGER, status TEXT,
-            refusal TEXT NOT NULL DEFAULT '')""",
+        *(f"ALTER TABLE packages ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"
+          for name in ("delivery", '"commit"', "service", "note")),
+        *_TOLD,
+        """CREATE TABLE changes (
+            repository TEXT NOT NULL, base TEXT NOT NULL, head TEXT NOT NULL, content TEXT,
+            PRIMARY KEY (repository, base, head))""",
+        """CREATE TABLE github_users (
+            login TEXT PRIMARY KEY, username TEXT NOT NULL REFERENCES users (username) ON DELETE CASCADE)""",
     ):
         db.execute(statement)
 
@@ -266,4 +271,24 @@ _COUNTERS = (
         {_COUNT.format("'steps'", "new.state", 1)}
         {_COUNT.format("'step_seconds'", "new.state", _SECONDS)}
     END""",  # noqa: S608
+)
+
+# What GitHub was told. `number` is its own of that deployment, made for `repository` and `commit`; `saying` is a status
+# whose answer is not known. What GitHub shows as it stays is not `is_open` any more, and costs no look.
+_TOLD = (
+    """CREATE TABLE told (
+        deployment INTEGER PRIMARY KEY REFERENCES deployments (id), is_open INTEGER NOT NULL DEFAULT 1,
+        repository TEXT NOT NULL DEFAULT '', "commit" TEXT NOT NULL DEFAULT '', number INTEGER NOT NULL DEFAULT 0,
+        status TEXT NOT NULL DEFAULT '', saying TEXT NOT NULL DEFAULT '', refusal TEXT NOT NULL DEFAULT '',
+        refused_at TEXT NOT NULL DEFAULT '')""",
+    "CREATE INDEX told_open ON told (deployment) WHERE is_open",
+    """CREATE TRIGGER told_of_new_deployment AFTER INSERT ON deployments
+    WHEN new.state NOT IN (SELECT state FROM ended_states) BEGIN
+        INSERT INTO told (deployment) VALUES (new.id);
+    END""",
+    """CREATE TRIGGER told_of_ended_deployment AFTER UPDATE OF state ON deployments
+    WHEN new.state IN (SELECT state FROM ended_states) BEGIN
+        UPDATE told SET is_open = 0 WHERE deployment = new.id AND repository = '' AND (
+            new.repository = '' OR new."commit" = '' OR new.state IN ('unchanged', 'superseded', 'cancelled', 'held'));
+    END""",
 )

@@ -41,8 +41,26 @@ class Packages(Connection):
         _set_state(db, image, "dismissed")
 
     @change
-    def package_installed(self, db: Database, image: str) -> None:
-        _set_state(db, image, "installed")
+    def offer_package(self, db: Database, image: str, note: str) -> None:
+        """It does not become a service by itself; `note` says why. Nothing when somebody has decided meanwhile."""
+        if rows(db, "SELECT 1 FROM packages WHERE image = ? AND state = 'installing'", [image]):
+            _set_state(db, image, "offered", note=note)
+
+    @change
+    def package_installed(self, db: Database, image: str, service: str) -> None:
+        _set_state(db, image, "installed", service=service)
+
+    @question
+    def arrivals(self, db: Database) -> tuple[Package, ...]:
+        """Those that are to become services by themselves, the first one first."""
+        query = "SELECT * FROM packages WHERE state = 'installing' ORDER BY last_seen"
+        return tuple(Package.model_validate(row) for row in rows(db, query))
+
+    @question
+    def known_images(self, db: Database) -> tuple[str, ...]:
+        """Every image that was pushed, that GitHub lists, or that a service uses."""
+        query = f"SELECT image FROM packages UNION SELECT image FROM catalogue UNION {_USED}"  # noqa: S608
+        return tuple(sorted(row["image"] for row in rows(db, query)))
 
 
 def _packages(db: Database, which: str) -> tuple[Package, ...]:
@@ -52,21 +70,40 @@ def _packages(db: Database, which: str) -> tuple[Package, ...]:
     )
 
 
-def seen(db: Database, image: str, tag: str, digest: str) -> None:
-    """Remembers a push that no service uses; the first one of an image wants a card. Inside an open transaction."""
-    is_new = not rows(db, "SELECT 1 FROM packages WHERE image = ?", [image])
-    statement = """INSERT INTO packages (image, tag, digest, first_seen, last_seen) VALUES (?, ?, ?, ?, ?)
-        ON CONFLICT (image) DO UPDATE
-        SET tag = excluded.tag, digest = excluded.digest, last_seen = excluded.last_seen"""
-    db.execute(statement, [image, tag, digest, now(), now()])
-    if is_new:
-        db.execute("INSERT INTO cards (kind, subject, changed_at) VALUES ('package', ?, ?)", [image, now()])
+def seen(db: Database, image: str, tag: str, digest: str, delivery: str = "", commit: str = "") -> bool:
+    """Remembers a push that no service uses; the first one of an image wants a card. Inside an open transaction.
+
+    With a `delivery` it is to become a service by itself, unless somebody has decided about it: it was dismissed, or it
+    ran and was removed. True when so.
+    """
+    found = rows(db, "SELECT state FROM packages WHERE image = ?", [image])
+    before = after = found[0]["state"] if found else "listed"
+    if delivery and before in ("listed", "offered") and not _ran(db, image):
+        after = "installing"
+    elif before == "listed":
+        after = "offered"
+    statement = """INSERT INTO packages (image, tag, digest, state, delivery, "commit", first_seen, last_seen)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (image) DO UPDATE SET tag = excluded.tag, digest = excluded.digest, state = excluded.state,
+            delivery = excluded.delivery, "commit" = excluded."commit", last_seen = excluded.last_seen"""
+    db.execute(statement, [image, tag, digest, after, delivery, commit, now(), now()])
+    if before != after:
+        statement = """INSERT INTO cards (kind, subject, changed_at) VALUES ('package', ?, ?)
+            ON CONFLICT (kind, subject) DO UPDATE
+            SET wanted = wanted + 1, is_final = 0, changed_at = excluded.changed_at"""
+        db.execute(statement, [image, now()])
+    return after == "installing"
 
 
-def _set_state(db: Database, image: str, state: str) -> None:
-    if not db.execute("UPDATE packages SET state = ? WHERE image = ?", [state, image]).rowcount:
+def _ran(db: Database, image: str) -> bool:
+    return bool(rows(db, "SELECT 1 FROM deployments WHERE image = ? LIMIT 1", [image]))
+
+
+def _set_state(db: Database, image: str, state: str, *, service: str = "", note: str = "") -> None:
+    statement = "UPDATE packages SET state = ?, service = ?, note = ? WHERE image = ?"
+    if not db.execute(statement, [state, service, note, image]).rowcount:
         return
     db.execute(
-        "UPDATE cards SET wanted = wanted + 1, is_final = 1, changed_at = ? WHERE kind = 'package' AND subject = ?",
-        [now(), image],
+        "UPDATE cards SET wanted = wanted + 1, is_final = ?, changed_at = ? WHERE kind = 'package' AND subject = ?",
+        [state != "offered", now(), image],
     )

@@ -23,5 +23,5 @@ class InstallCommands(DeploymentCommands, ServiceCommands):
             raise Conflict(f"There is a service {configuration.name} already.", "Choose another name.")
         pushed = next((p.tag for p in await self._store.packages() if p.image == configuration.image), "")
         await self.apply(configuration, expected="absent")
-        await self._store.package_installed(configuration.image)
+        await self._store.package_installed(configuration.image, configuration.name)
         return await self.first_deployment(configuration.name, tag or pushed)
