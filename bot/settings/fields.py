@@ -161,6 +161,12 @@ class Settings(BaseModel):
             raise ValueError("each secret must have at least 16 characters; `openssl rand -hex 32` makes one")
         return value
 
+    @field_validator("github_app_key")
+    @classmethod
+    def _key_has_lines(cls, value: SecretStr) -> SecretStr:
+        """A `.env` without quotes, and many a secret store, keep the line ends of PEM as backslash and n."""
+        return SecretStr(value.get_secret_value().replace("\\n", "\n"))
+
     @model_validator(mode="after")
     def _app_is_whole(self) -> Self:
         if bool(self.github_app_id) != bool(self.github_app_key.get_secret_value()):

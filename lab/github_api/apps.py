@@ -97,6 +97,8 @@ class Apps(Part):
         if request["caller"].kind != "app":
             return refusal(401, "A JSON web token could not be decoded")
         owner = request.match_info["owner"]
+        if not self.is_kind(request):
+            return refusal(404, "Not Found")
         found = next((id for name, id in self.installations.items() if name.lower() == owner.lower()), 0)
         return web.json_response({"id": found}) if found else refusal(404, "Not Found")
 

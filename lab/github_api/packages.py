@@ -15,14 +15,13 @@ from lab.github_api.server import Body, Part, paged, refusal
 class Packages(Part):
     """`packages` has the tags of each version by owner and name, newest first; `()` is an untagged child.
 
-    `users` are no organizations, as every other owner is. `repositories`: which one a package is linked to.
+    `repositories`: which one a package is linked to.
     `hidden`: packages whose versions the token may not see.
     Installation tokens get 400 for the list of an organization, as GitHub does it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.users: set[str] = set()
         self.packages: dict[tuple[str, str], list[Sequence[str]]] = {}
         self.repositories: dict[tuple[str, str], str] = {}
         self.hidden: set[tuple[str, str]] = set()
@@ -61,7 +60,7 @@ class Packages(Part):
             return refusal(400, "Invalid argument.")
         if "read:packages" not in self.scopes:
             return refusal(403, "You need at least read:packages scope to list packages.")
-        if not self._is_kind(request):
+        if not self.is_kind(request):
             return refusal(404, "Not Found")
         names = sorted(name for known, name in self.packages if known.lower() == owner.lower())
         return paged(request, self.url, names, lambda _, name: self._package(owner, name))
@@ -69,14 +68,14 @@ class Packages(Part):
     async def _one(self, request: web.Request) -> web.Response:
         """https://docs.github.com/en/rest/packages/packages#get-a-package-for-an-organization"""
         owner, name = self._spelled(request)
-        if not self._is_kind(request) or (owner, name) not in self.packages:
+        if not self.is_kind(request) or (owner, name) not in self.packages:
             return refusal(404, "Package not found.")
         return web.json_response(self._package(owner, name))
 
     async def _versions(self, request: web.Request) -> web.Response:
         """https://docs.github.com/en/rest/packages/packages#list-package-versions-for-a-package-owned-by-a-user"""
         owner, name = self._spelled(request)
-        if not self._is_kind(request) or (owner, name) in self.hidden:
+        if not self.is_kind(request) or (owner, name) in self.hidden:
             return refusal(404, "Not Found")
         found = self.versions_of(owner, name) if self.versions_of else self.packages.get((owner, name))
         if found is None:
@@ -91,17 +90,12 @@ class Packages(Part):
             (each for each in self.packages if (each[0].lower(), each[1]) == (owner.lower(), name)), (owner, name)
         )
 
-    def _is_kind(self, request: web.Request) -> bool:
-        owner = request.match_info["owner"]
-        is_user = owner.lower() in {name.lower() for name in self.users}
-        return is_user == (request.match_info["kind"] == "users")
-
     def _package(self, owner: str, name: str) -> Body:
         owner = next(known for known, each in self.packages if (known.lower(), each) == (owner.lower(), name))
         pushed, repository = self.changes[owner, name], self.repositories.get((owner, name))
         return {
-            "id": zlib.crc32(f"{owner}/{name}".encode()), "name": name, "package_type": "container", "visibility": "private",
-            "version_count": len(self.packages[owner, name]), "owner": {"login": owner},
+            "id": zlib.crc32(f"{owner}/{name}".encode()), "name": name, "owner": {"login": owner},
+            "package_type": "container", "visibility": "private", "version_count": len(self.packages[owner, name]),
             "updated_at": f"2026-03-{1 + pushed // 1440 % 28:02}T{pushed // 60 % 24:02}:{pushed % 60:02}:00Z",
             **({"repository": {"full_name": repository}} if repository else {}),
         }  # fmt: skip

@@ -41,7 +41,7 @@ class Part:
     """The ground of every part. `replies` are answered first, one to a request; None among them: the truth.
 
     `asked` has every request as `GET /path?query`; `counted` how many of them the rate limit counts: a 304 is free.
-    While `is_frozen` nothing is answered.
+    While `is_frozen` nothing is answered. `users` are no organizations, as every other owner is.
     https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
     """
 
@@ -56,6 +56,7 @@ class Part:
         self.resets_at = time.time() + 3600
         self.answers: Counter[int] = Counter()  # by status
         self.is_frozen = False
+        self.users: set[str] = set()
 
     @property
     def url(self) -> str:
@@ -64,6 +65,12 @@ class Part:
     def routes(self) -> Sequence[web.RouteDef]:
         """Of this part and those before it."""
         return [web.get(LIMIT_PATH, self._limits)]
+
+    def is_kind(self, request: web.Request) -> bool:
+        """Whether the owner is what the path says."""
+        owner = request.match_info["owner"]
+        is_user = owner.lower() in {name.lower() for name in self.users}
+        return is_user == (request.match_info["kind"] == "users")
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[self._guard])
