@@ -126,8 +126,9 @@ class App:
         arrivals = Arrivals(store, offers, operations, worker, follower, settings.auto_install_owners)
         observer, inbox = Observer(engine), Inbox(store, worker, follower, arrivals)
         github, access = GitHub(session, settings.github_api_url), _access(settings)
+        webhooks = Webhooks(settings, store, github, access)
         telling = GitHubNotifier(settings, store, RemoteDeployments(github, store.installation), access)
-        doctor = Doctor(settings, store, engine, nginx, registry, slack, telling)
+        doctor = Doctor(settings, store, engine, nginx, registry, slack, telling, webhooks.sweeper.finding)
         server = settings.docker_server_address
         catalogue = Catalogue(store, Packages(github, access.person, server), settings.owners, server)
         services = Services(
@@ -148,8 +149,8 @@ class App:
             parts.append(ChangesReader(store, Commits(github), access).run)
         if access.has_token:
             parts.append(catalogue.run)
-        if access.app:
-            parts += [Sweeper(store, Hooks(github, access.app), ["app"], "").run]
+        if access.app or access.has_token:
+            parts.append(webhooks.sweeper.run)
         return cls(services, engine, nginx, parts, slack, session)
 
     async def close(self) -> None:

@@ -36,14 +36,16 @@ class Doctor:
     """Changes nothing, and needs nothing to be well: every part that does not answer becomes a finding."""
 
     def __init__(self, settings: Settings, store: Store, engine: Engine, nginx: Nginx, registry: Registry,
-                 notifier: Notifier | None = None, github: Notifier | None = None) -> None:  # fmt: skip
-        """`notifier`: of Slack; `github`: who tells GitHub what runs."""
+                 notifier: Notifier | None = None, github: Notifier | None = None,
+                 missed: Callable[[], Finding] | None = None) -> None:  # fmt: skip
+        """`notifier`: of Slack; `github`: who tells GitHub what runs; `missed`: what becomes of missed deliveries."""
         self._settings = settings
         self._store = store
         self._engine = engine
         self._nginx = nginx
         self._registry = registry
         self._notifier = notifier
+        self._missed = missed
         self._standings = Standings(settings, store)
         self._github = github
 
@@ -56,6 +58,7 @@ class Doctor:
             "nginx": self._check_nginx,
             "registry": self._check_registry,
             "webhook": self._check_webhook,
+            "missed deliveries": self._check_missed,
             "Slack": self._check_slack,
             "certificates": self._check_certificates,
             "GitHub's deployments": self._check_deployments,
@@ -192,6 +195,10 @@ class Doctor:
             yield findings.of_certificate(standing, self._settings.nginx_snippet)
         if any(standing.source == "auto" for standing in standings):
             yield findings.ok("certbot", f"certbot {await certbot.version(self._settings)} gets certificates.")
+
+    async def _check_missed(self) -> AsyncIterator[Finding]:
+        if self._missed:
+            yield self._missed()
 
     async def _check_folder(self) -> AsyncIterator[Finding]:
         folder = self._settings.o8_data_dir

@@ -17,11 +17,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bot.settings import Settings
-from bot.webhooks import Ignored, PackageEvent, Verdict, is_genuine, read
+from bot.webhooks import PATH, Ignored, PackageEvent, Verdict, is_genuine, read
 from handlers.access import public
 from handlers.errors import Refusal
 
-PATH = "/webhooks/github"
 _DELIVERY = re.compile(r"[A-Za-z0-9-]{1,128}")
 _EVENT = re.compile(r"[A-Za-z0-9_]{1,64}")
 _log = logging.getLogger(__name__)

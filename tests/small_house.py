@@ -155,8 +155,11 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
     offers = Offers(store, registry, "ghcr.io", settings.base_domain, settings.public_url)
     arrivals = Arrivals(store, offers, operations, worker, follower, settings.auto_install_owners)
     observer, inbox = Observer(engine), Inbox(store, worker, follower, arrivals)
-    doctor = Doctor(settings, store, engine, nginx, registry)
     github = GitHub(session, settings.github_api_url)
+    access = Access(settings.github_pat.get_secret_value(), settings.github_app_id,
+                    settings.github_app_key.get_secret_value())  # fmt: skip
+    webhooks = Webhooks(settings, store, github, access)
+    doctor = Doctor(settings, store, engine, nginx, registry, missed=webhooks.sweeper.finding)
     catalogue = Catalogue(store, Packages(github, TokenLogin(settings.github_pat.get_secret_value()), "ghcr.io"),
                           settings.owners, "ghcr.io")  # fmt: skip
     return Services(

@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bot.deployer",),
     ("bot.worker", "bot.notifiers"),
     ("bot.follower", "bot.disks", "bot.reconciler", "bot.operations", "bot.doctor", "bot.logs", "bot.backup",
-     "bot.rotation", "bot.catalogue", "bot.sweeper"),
+     "bot.rotation", "bot.catalogue", "bot.hooks"),
     ("bot.arrivals",),
     ("bot.inbox", "bot.restore", "bot.listing"),
     ("bot.figures",),

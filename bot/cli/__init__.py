@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.cli import deploying, environment, importing, init, machine, packages, people, safekeeping, service, tokens
+from bot.cli import (
+    deploying,
+    environment,
+    github,
+    importing,
+    init,
+    machine,
+    packages,
+    people,
+    safekeeping,
+    service,
+    tokens,
+)
 from bot.cli.group import Exit, Serve, Session, o8
 
 __all__ = [
@@ -13,6 +25,7 @@ __all__ = [
     "Session",
     "deploying",
     "environment",
+    "github",
     "importing",
     "init",
     "machine",

@@ -17,6 +17,7 @@ from handlers.api import (
     deployments,
     environment,
     events,
+    github,
     importing,
     logins,
     logs,
@@ -30,7 +31,7 @@ from handlers.api.routing import PREFIX, Route, bound
 
 ROUTES: tuple[Route, ...] = (
     *services.ROUTES, *deployments.ROUTES, *events.ROUTES, *environment.ROUTES, *logs.ROUTES, *people.ROUTES,
-    *logins.ROUTES, *machine.ROUTES, *importing.ROUTES, *packages.ROUTES,
+    *logins.ROUTES, *machine.ROUTES, *importing.ROUTES, *packages.ROUTES, *github.ROUTES,
 )  # fmt: skip
 
 

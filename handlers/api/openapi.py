@@ -25,7 +25,7 @@ _REFUSALS = {
     400: "The request makes no sense.", 401: "Login is missing or wrong.", 403: "Not allowed.",
     404: "There is no such thing, or one may not see it.", 409: "Makes sense, but not now.",
     413: "The body is too large.", 422: "The idempotency key came with another request.",
-    429: "Too many wrong logins.", 500: "A fault inside o8.", 502: "The registry refused.",
+    429: "Too many wrong logins.", 500: "A fault inside o8.", 502: "The registry or GitHub refused.",
     503: "A part that o8 needs does not answer.", 507: "The disk is full.",
 }  # fmt: skip
 _REF = "#/components/schemas/{model}"

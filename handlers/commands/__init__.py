@@ -12,9 +12,11 @@ from handlers.commands.logins import LoginCommands
 from handlers.commands.pruning import PruneCommands
 from handlers.commands.safekeeping import SafekeepingCommands
 from handlers.commands.services import DEFAULT_LOCK, LONGEST_LOCK
+from handlers.commands.webhooks import WebhookCommands
 
 __all__ = ["DEFAULT_LOCK", "LONGEST_LOCK", "Commands"]
 
 
-class Commands(InstallCommands, ImportCommands, LoginCommands, PruneCommands, SafekeepingCommands):
+class Commands(InstallCommands, ImportCommands, LoginCommands, PruneCommands, SafekeepingCommands,
+               WebhookCommands):  # fmt: skip
     """The verbs for one actor. All raise `Forbidden` without the right, `NotFound` for what the actor may not see."""
