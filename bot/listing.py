@@ -13,7 +13,7 @@ from bot import tags
 from bot.catalogue import Catalogue
 from bot.chat import Package, lasting
 from bot.engines import Engine
-from bot.errors import EngineError
+from bot.errors import EngineError, InvalidInput, NotFound
 from bot.follower import Follower
 from bot.models import Model, Service
 from bot.settings import Settings
@@ -25,7 +25,7 @@ from bot.webhooks import is_signature
 PATIENCE_S = 0.7  # with Docker
 NO_TOKEN = "GitHub's packages are not listed: set `GITHUB_PAT`, a classic token with `read:packages`."  # noqa: S105
 NO_OWNER = "o8 does not know whose packages to list: set `GITHUB_OWNERS`, such as `acme`."
-UNDER_WAY = "The first look at GitHub is under way."
+UNDER_WAY = "o8 is looking at GitHub now, for the first time since it was started."
 
 
 class Versions(Model):
@@ -38,6 +38,15 @@ class Versions(Model):
     note: str
     versions: tuple[Version, ...]
 
+    def page(self, limit: int, before: str = "") -> tuple[tuple[Version, ...], str]:
+        """So many of them, and the `before` of the page after it; empty when there is none. Raises `NotFound`."""
+        names = [each.reference for each in self.versions]
+        if before and before not in names:
+            raise NotFound(f"{self.service} has no version {before!r:.140} any more.", "Begin at the first page.")
+        start = names.index(before) + 1 if before else 0
+        part = self.versions[start : start + limit]
+        return part, part[-1].reference if start + limit < len(names) else ""
+
 
 class Available(Model):
     """What could be installed, the newest push first. `trouble`: why the last look at GitHub failed."""
@@ -46,6 +55,13 @@ class Available(Model):
     looked_at: datetime | None
     trouble: str
     note: str
+
+    def page(self, limit: int, before: str = "") -> tuple[tuple[Package, ...], str]:
+        """As of `Versions`; what is pushed meanwhile moves nothing. Raises `InvalidInput`."""
+        edge = _read_place(before) if before else None
+        rest = [each for each in self.packages if edge is None or _place(each) < edge]
+        part = tuple(rest[:limit])
+        return part, "{:%Y-%m-%dT%H:%M:%S.%fZ} {}".format(*_place(part[-1])) if len(rest) > limit else ""
 
 
 class _Source(NamedTuple):
@@ -89,7 +105,7 @@ class Listing:
     async def _of_catalogue(self, listed: Listed) -> _Source:
         rows = await self._store.listed_versions(listed.image)
         known = [Known(row.tags, row.digest, row.created_at) for row in rows]
-        return _Source("github", known, self._catalogue.looked_at or listed.seen_at, self._note())
+        return _Source("github", known, self._catalogue.looked_at or listed.seen_at, self._note(listed.seen_at))
 
     async def _of_registry(self, service: Service) -> _Source:
         found, age_s = await self._follower.tags_with_age(service.name)
@@ -128,18 +144,22 @@ class Listing:
             return None
         return {digest: size for digest, size in zip(digests, found, strict=True) if size is not None}
 
-    def _note(self) -> str:
-        """How true the catalogue is, and what to do when it is not."""
+    def _note(self, read_at: datetime | None = None) -> str:
+        """How true the catalogue is, and what to do when it is not. `read_at`: before o8 was started, when so."""
         known = self._catalogue
-        age = f"{lasting(known.looked_at, datetime.now(UTC))} ago" if known.looked_at else ""
+        at = known.looked_at or read_at
+        shown = f" What is shown was read {lasting(at, datetime.now(UTC))} ago." if at else ""
         if not self._settings.github_pat.get_secret_value():
-            return NO_TOKEN
+            return f"{NO_TOKEN}{shown}"
         if known.trouble:
-            read = f" What is shown was read {age}." if age else ""
-            return f"The last look at GitHub failed: {known.trouble}{read}"
-        if not age:
-            return UNDER_WAY
-        return f"GitHub's list was read {age}." if known.seen_owners else NO_OWNER
+            return f"The last look at GitHub failed: {known.trouble}{shown}"
+        if not known.looked_at:
+            return f"{UNDER_WAY}{shown}"
+        return (
+            f"GitHub's list was read {lasting(known.looked_at, datetime.now(UTC))} ago."
+            if known.seen_owners
+            else NO_OWNER
+        )
 
     def _why_not_github(self, service: Service) -> str:
         known, image = self._catalogue, service.configuration.image
@@ -148,3 +168,16 @@ class Listing:
             owner = image.split("/")[1]
             return f"GitHub lists no {image}." if owner in owners else f"`GITHUB_OWNERS` does not name {owner}."
         return self._note()
+
+
+def _place(package: Package) -> tuple[datetime, str]:
+    """In the order of the list."""
+    return (package.pushed_at or package.first_seen).astimezone(UTC), package.image
+
+
+def _read_place(before: str) -> tuple[datetime, str]:
+    time, _, image = before.partition(" ")
+    try:
+        return datetime.fromisoformat(time).astimezone(UTC), image
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{before!r:.140} is not where a page ends.", "Begin at the first page.") from None

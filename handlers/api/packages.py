@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from bot.chat import Package
-from bot.errors import InvalidInput, NotFound
 from bot.models import Model
 from bot.permissions import Action
 from bot.versions import Version
@@ -61,28 +60,21 @@ class ShownVersions(Model):
 async def available(call: Call[None, Part]) -> Page:
     """Images that no service uses, pushed or listed at GitHub, the newest push first."""
     found = await call.services.listing.available()
-    rest = [each for each in found.packages if not call.query.before or _place(each) < _read(call.query.before)]
-    part = rest[: call.query.limit]
-    following = "{:%Y-%m-%dT%H:%M:%S.%fZ} {}".format(*_place(part[-1])) if len(rest) > len(part) else None
+    part, following = found.page(call.query.limit, call.query.before)
     shown = ShownAvailable(
-        packages=[_shown(each) for each in part], total=len(found.packages), next=following,
+        packages=[_shown(each) for each in part], total=len(found.packages), next=following or None,
         looked_at=found.looked_at, trouble=found.trouble, note=found.note,
     )  # fmt: skip
     return Page(shown, _next(following))
 
 
 async def versions(call: Call[None, Part]) -> Page:
-    """What there is of a service's image, the newest first, with marks: serves, newest, newer, kept here."""
+    """What there is of a service's image, the newest first: what runs, what is newer, what is kept here."""
     found = await call.services.listing.versions(call.name)
-    names = [each.reference for each in found.versions]
-    if call.query.before and call.query.before not in names:
-        raise NotFound(f"{call.name} has no version {call.query.before!r:.140} any more.", "Begin at the first page.")
-    start = names.index(call.query.before) + 1 if call.query.before else 0
-    end = start + call.query.limit
-    following = names[end - 1] if end < len(names) else None
+    part, following = found.page(call.query.limit, call.query.before)
     shown = ShownVersions(
         service=found.service, image=found.image, source=found.source, looked_at=found.looked_at, note=found.note,
-        versions=found.versions[start:end], total=len(names), next=following,
+        versions=part, total=len(found.versions), next=following or None,
     )  # fmt: skip
     return Page(shown, _next(following))
 
@@ -94,21 +86,8 @@ def _shown(package: Package) -> ShownPackage:
     )  # fmt: skip
 
 
-def _place(package: Package) -> tuple[datetime, str]:
-    """In the order of the list."""
-    return (package.pushed_at or package.first_seen).astimezone(UTC), package.image
-
-
-def _read(before: str) -> tuple[datetime, str]:
-    time, _, image = before.partition(" ")
-    try:
-        return datetime.fromisoformat(time).astimezone(UTC), image
-    except (ValueError, OverflowError):
-        raise InvalidInput("before is not the `next` of another page.", "Begin at the first page.") from None
-
-
-def _next(before: str | None) -> dict[str, str]:
-    return {"before": before} if before is not None else {}
+def _next(before: str) -> dict[str, str]:
+    return {"before": before} if before else {}
 
 
 ROUTES = (

@@ -13,11 +13,12 @@ from aiohttp import web
 
 from bot.services import Services
 from handlers import access
-from handlers.web import deployments, environment, login, machine, people, services
+from handlers.web import deployments, environment, login, machine, packages, people, services
 from handlers.web.routing import HOME, LOGIN, SAFE, Desk, Route, bound
 
 ROUTES: tuple[Route, ...] = (
-    *services.ROUTES, *environment.ROUTES, *deployments.ROUTES, *people.ROUTES, *login.ROUTES, *machine.ROUTES
+    *services.ROUTES, *environment.ROUTES, *deployments.ROUTES, *people.ROUTES, *login.ROUTES, *machine.ROUTES,
+    *packages.ROUTES,
 )  # fmt: skip
 _TYPES = {"o8.css": "text/css", "o8.js": "text/javascript", "o8.svg": "image/svg+xml"}
 

@@ -35,8 +35,8 @@ async def everything(visit: Visit) -> web.Response:
         for each in await store.overview()
         if visit.may(Action.VIEW_STATUS, each.service.name)
     ]  # fmt: skip
-    packages = await store.packages() if visit.may(Action.ADD_NEW_SERVICE) else ()
-    return visit.render("services.html", rows=rows, packages=[p for p in packages if p.state != "dismissed"])
+    available = await visit.services.listing.available() if visit.may(Action.ADD_NEW_SERVICE) else None
+    return visit.render("services.html", rows=rows, available=available)
 
 
 async def one(visit: Visit) -> web.Response:

@@ -239,7 +239,7 @@ async def test_a_new_service_is_installed(house: House, mira: Guest) -> None:
     assert (await mira.post("/ui/new", **form | {"name": "No Name"})).status == 400
     page = await mira.then(await mira.post("/ui/new", **form))
     assert "reports" in page.words and "Deploy of 0001" in page.words
-    assert "Available to install" not in (await mira.get("/ui/")).words
+    assert "/ui/new?image=ghcr.io/acme/reports" not in (await mira.get("/ui/")).links
 
 
 # -- environment

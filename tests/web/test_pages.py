@@ -26,7 +26,8 @@ PAGES = {
     "/ui/services/{name}/logs": "/ui/services/web/logs", "/ui/deployments": "/ui/deployments",
     "/ui/deployments/{id}": "/ui/deployments/14", "/ui/users": "/ui/users", "/ui/users/{name}": "/ui/users/jonas",
     "/ui/account": "/ui/account", "/ui/deliveries": "/ui/deliveries", "/ui/audit": "/ui/audit",
-    "/ui/doctor": "/ui/doctor", "/ui/api": "/ui/api",
+    "/ui/doctor": "/ui/doctor", "/ui/api": "/ui/api", "/ui/available": "/ui/available",
+    "/ui/services/{name}/versions": "/ui/services/web/versions",
 }  # fmt: skip
 SECRET = "s3cret-word"
 TEMPLATES = sorted((Path(__file__).parents[2] / "handlers/web/templates").glob("*.html"))
@@ -72,7 +73,7 @@ async def test_a_service_offers_what_one_may_and_nothing_else(house: House, come
     kim = await come("kim")
     page = await kim.get("/ui/services/web")
     base = "/ui/services/web/"
-    assert {link.removeprefix(base) for link in page.links if link.startswith(base)} == MAY[action]
+    assert {link.removeprefix(base) for link in page.links if link.startswith(base)} == MAY[action] | {"versions"}
     for path, needed in (("logs", "logs"), ("environment", "environment"), ("configuration", "configuration")):
         assert (await kim.get(base + path)).status == (200 if needed in MAY[action] else 403)
     for path in ("/ui/users", "/ui/audit", "/ui/doctor", "/ui/deliveries", "/ui/new"):
