@@ -119,4 +119,8 @@ class Offers:
             implied = [f"{service.name}.{self._base_domain}"] if self._base_domain else []
             hosts |= dict.fromkeys(service.configuration.domains or implied, service.name)
         names = frozenset(service.name for service in services)
-        return offer(subject, said, House(names, hosts, self._base_domain), changes)
+        found = offer(subject, said, House(names, hosts, self._base_domain), changes)
+        for host in found.hosts:
+            if host in hosts:  # by a name or domain that somebody chose; what the image asks for is never there
+                raise Conflict(f"{host} belongs to {hosts[host]}.", "Choose another name or domain.")
+        return found
