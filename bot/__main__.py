@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from bot import cli, memory
+from bot import cli, memory, supervisor
 from bot.errors import O8Error
 from bot.settings import Settings, load
 from bot.version import version
@@ -26,10 +26,10 @@ def serve(environ: Mapping[str, str], is_verbose: bool) -> None:
     memory.give_back_large_blocks()
     settings = load(environ)
     _log_to_stderr(is_verbose)
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, environ.get("NOTIFY_SOCKET", "")))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, notify_socket: str) -> None:
     from bot.app import App  # late: the other commands should not wait for Docker's and aiohttp's modules
 
     stopping = asyncio.Event()
@@ -46,7 +46,9 @@ async def _serve(settings: Settings) -> None:
         _log.info("o8 %s serves %s, data in %s", version(), f"{settings.bind}:{settings.port}", settings.o8_data_dir)
         if not settings.webhook_secrets:
             _log.warning("webhook endpoint is off: GITHUB_WEBHOOK_SECRET is not set")
+        supervisor.tell(notify_socket, "READY=1")
         await stopping.wait()
+        supervisor.tell(notify_socket, "STOPPING=1")
         _log.info("o8 stops; sites stay up")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from lab import control_groups
 from lab.engine import answers, spawn, wait_until
 
 SPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -101,8 +102,7 @@ class PrivateEngine:
     def close(self) -> None:
         """Ends all that runs inside, and removes the folder and the control groups."""
         self.power_off()
-        for group in Path("/sys/fs/cgroup").glob(f"**{self._cgroup}"):
-            _remove_groups(group)
+        control_groups.remove(self._cgroup)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _unshare(self) -> subprocess.Popen[bytes]:
@@ -161,10 +161,3 @@ def _child_of(pid: int, name: str) -> int:
             if Path(f"/proc/{child}/comm").read_text().strip() == name:
                 return int(child)
     return 0
-
-
-def _remove_groups(group: Path) -> None:
-    """Control groups are removed from the innermost outwards; the kernel refuses those still in use."""
-    for inner in sorted(group.glob("**/"), key=lambda path: len(path.parts), reverse=True):
-        with suppress(OSError):
-            inner.rmdir()

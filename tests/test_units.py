@@ -74,6 +74,7 @@ def test_o8_asks_for_no_sudo_where_none_can_work() -> None:
     unit = values("orchestr8.service")
     assert unit["CapabilityBoundingSet"] == unit["AmbientCapabilities"] == "CAP_NET_BIND_SERVICE"
     assert unit["KillMode"] == "process"  # an embedded nginx stays
+    assert unit["Type"] == "notify"  # `systemctl restart orchestr8 && o8 doctor` finds o8
     assert "ProtectProc" not in unit  # o8 looks at nginx's workers, which are another user's
 
 

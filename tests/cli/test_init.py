@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -229,26 +230,23 @@ async def test_what_it_wrote_serves(tmp_path: Path) -> None:
     port, folder = free_port(), root / unit["WorkingDirectory"][1:]
     # What is of this machine: another port, a data folder below the root, nobody's Docker and no port 80.
     more = {"PORT": str(port), "O8_DATA_DIR": str(root / "var/lib/orchestr8"), "NGINX_HTTP_PORT": str(free_port()),
-            "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}  # fmt: skip
-    with (tmp_path / "log").open("wb") as log:
+            "DOCKER_HOST": f"unix://{tmp_path}/no.sock", "NOTIFY_SOCKET": str(tmp_path / "systemd.sock")}  # fmt: skip
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, (tmp_path / "log").open("wb") as log:
+        systemd.bind(more["NOTIFY_SOCKET"])
+        systemd.settimeout(30)
         process = subprocess.Popen(
             [sys.executable, "-m", "bot", *line[1:]], cwd=folder, stdout=log, stderr=log,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)} | more,
         )  # fmt: skip
-    try:
-        async with aiohttp.ClientSession() as client:
-
-            async def healthy() -> bool:
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                try:
-                    async with client.get(f"http://127.0.0.1:{port}/healthz") as answer:
-                        return answer.status == 200
-                except aiohttp.ClientError:
-                    return False
-
-            assert await until(healthy, 30)
-            async with client.post(f"http://127.0.0.1:{port}/webhooks/github", data=b"{}") as answer:
-                assert answer.status in (401, 403)  # the endpoint is on: it has its secret
-    finally:
-        process.terminate()
-        await asyncio.to_thread(process.wait, 30)
+        try:
+            told = await asyncio.to_thread(systemd.recv, 100)
+            assert told == b"READY=1", (tmp_path / "log").read_text()
+            async with aiohttp.ClientSession() as client:
+                async with client.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                    assert answer.status == 200
+                async with client.post(f"http://127.0.0.1:{port}/webhooks/github", data=b"{}") as answer:
+                    assert answer.status in (401, 403)  # the endpoint is on: it has its secret
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 30)
+        assert systemd.recv(100) == b"STOPPING=1"

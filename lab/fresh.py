@@ -1,0 +1,236 @@
+"""o8 on a fresh Debian, by the words of the README and docs/operations.md: `make fresh`, or `python -m lab.fresh`.
+
+The commands are read from the pages and run as they stand, on a machine with systemd, Docker and nginx of its own.
+o8 comes from the wheel that pip builds: the checkout is away before it starts. Needs root, and Debian's mirror.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab import github, results
+from lab.engine import spawn, wait_until
+from lab.fresh_machine import FreshMachine, fresh_machine
+from lab.images import busybox_image
+
+REGISTRY = "127.0.0.1:5000"
+IMAGE = f"{REGISTRY}/acme/web"
+SERVICE = f"""
+name = "web"
+image = "{IMAGE}"
+port = 8080
+watch = 1
+
+[health]
+path = "/"
+within = 20
+"""
+SETTINGS = "/etc/orchestr8/.env"
+CHECKOUT = "/root/checkout"
+HOST = "web.example.org"
+AS_O8 = "sudo -u orchestr8 o8"
+MOST_EXPOSED = 2.5  # of 10; see tests/test_units.py
+
+
+def lines_of(page: str, heading: str) -> list[str]:
+    """The commands of the first block below `heading`, without their comments."""
+    text = (results.ROOT / page).read_text().partition(f"\n## {heading}\n")[2]
+    found = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
+    if found is None:
+        raise LookupError(f"{page} has no commands below {heading!r}")
+    return [re.sub(r"\s+#.*", "", line) for line in found[1].splitlines()]
+
+
+class Story:
+    """`told`: what was done, with the seconds it took."""
+
+    def __init__(self, machine: FreshMachine, folder: Path) -> None:
+        """`folder`: what is not on the machine, but reached from it: a registry."""
+        self.machine = machine
+        self.told: list[str] = []
+        self._registry: subprocess.Popen[bytes] | None = None
+        self._settings = folder / "registry.yml"
+        storage = {"filesystem": {"rootdirectory": str(folder / "registry")}}
+        self._settings.write_text(json.dumps({"version": "0.1", "storage": storage, "http": {"addr": REGISTRY}}))
+
+    def boot(self) -> None:
+        self.machine.boot()
+        self._registry = spawn([*self.machine.in_its_network, "docker-registry", "serve", str(self._settings)])
+
+    def power_cut(self) -> None:
+        self.machine.power_off()
+        if self._registry:
+            self._registry.kill()
+            self._registry.wait()
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.told.append(f"{time.monotonic() - began:6.1f}  {what}")
+        print(self.told[-1], flush=True)
+
+    def serves(self, version: str) -> None:
+        """A visitor of port 80 gets `version`, at the latest within a minute."""
+        wait_until(lambda: self.machine.visit(HOST) == (200, f"{version}\n"), f"{version} for a visitor")
+
+    def push(self, version: str) -> None:
+        busybox_image(self.machine.engine_host, IMAGE, version, environment={"VERSION": version})
+
+    def deliver(self, version: str) -> str:
+        """A push and GitHub's signed word of it; o8's answer."""
+        self.push(version)
+        raw = github.encode(github.push(IMAGE, version))
+        secret = self.machine.run(f"sed -n s/^GITHUB_WEBHOOK_SECRET=//p {SETTINGS}").strip()
+        head = " ".join(f"-H '{name}: {value}'" for name, value in github.headers(secret, raw).items())
+        with tempfile.NamedTemporaryFile() as body:
+            body.write(raw)
+            body.flush()
+            inside = " ".join(self.machine.in_its_network)
+            url = "http://127.0.0.1:8080/webhooks/github"
+            line = f"{inside} curl --silent --max-time 10 {head} --data-binary @{body.name} {url}"
+            return subprocess.run(line, shell=True, capture_output=True, text=True, check=True).stdout  # noqa: S602
+
+    def doctor_is_content(self) -> None:
+        found = json.loads(self.machine.run(f"{AS_O8} doctor --json"))
+        faults = [each for each in found if each["state"] == "fault"]
+        if faults:
+            raise RuntimeError(f"o8 doctor: {faults}")
+
+
+def install(story: Story) -> None:
+    """README, "Run it for real"."""
+    machine = story.machine
+    _, pip, init, *start = lines_of("README.md", "Run it for real")
+    with story.step(f"boots with Docker and nginx; {pip}"):
+        story.boot()
+        machine.run(pip, folder=CHECKOUT)
+        shutil.rmtree(machine.root / CHECKOUT[1:])
+    with story.step(init):
+        made = machine.run(init)
+        machine.run(f"echo DOCKER_SERVER_ADDRESS={REGISTRY} >> {SETTINGS}")
+        if made.count("made ") != 10:
+            raise RuntimeError(made)
+    for line in start:
+        with story.step(line):
+            machine.run(line)
+    exposed = re.search(r"exposure level for .*: ([0-9.]+) ", machine.run("systemd-analyze security orchestr8"))
+    if exposed is None or float(exposed[1]) > MOST_EXPOSED:
+        raise RuntimeError(f"the unit is more open than it was: {exposed}")
+    home = machine.run("cd / && /opt/orchestr8/bin/python -c 'import bot; print(bot.__file__)'").strip()
+    story.told.append(f"        the unit as it runs: {exposed[1]} of 10 in systemd-analyze security; o8 is {home}")
+
+
+def deploy(story: Story) -> None:
+    machine = story.machine
+    with story.step("o8 service apply web.toml, o8 deploy web: visitors of port 80 get 0001"):
+        story.push("0001")
+        (machine.root / "srv/web.toml").write_text(SERVICE)
+        machine.run(f"{AS_O8} service apply /srv/web.toml && {AS_O8} deploy web")
+        story.serves("0001")
+    with story.step("a signed webhook: visitors get 0002"):
+        answer = story.deliver("0002")
+        if '"accepted"' not in answer:
+            raise RuntimeError(answer)
+        story.serves("0002")
+    with story.step("o8 is killed; systemd starts it again, and visitors get 0003 that was pushed then"):
+        machine.run("systemctl kill -s KILL orchestr8")
+        wait_until(lambda: '"accepted"' in story.deliver("0003"), "o8 after the kill")
+        story.serves("0003")
+
+
+def upkeep(story: Story) -> None:
+    """docs/operations.md."""
+    machine = story.machine
+    with story.step("Backup and Restore: env set, back to before it, forward again"):
+        for line in lines_of("docs/operations.md", "Backup"):
+            machine.run(line)
+        story.deliver("0004")
+        story.serves("0004")
+        machine.run(f"{AS_O8} hold web 'as it was'")
+        for line in lines_of("docs/operations.md", "Restore"):
+            machine.run(line)
+            story.serves("0004")
+        machine.run(f"{AS_O8} deploy web 0004")
+        story.doctor_is_content()
+    with story.step("Upgrade, with a newer checkout"):
+        checkout(machine)
+        for line in lines_of("docs/operations.md", "Upgrade"):
+            machine.run(line, folder=CHECKOUT)
+            story.serves("0004")
+    with story.step("o8 rotate-key, o8 prune --dry-run, o8 user password admin by root"):
+        machine.run(f"{AS_O8} rotate-key && {AS_O8} prune --dry-run")
+        machine.run("sudo o8 user password admin", text="a-new-password-of-admin\n")
+
+
+def trouble(story: Story) -> None:
+    """docs/operations.md, "What to do when"."""
+    machine = story.machine
+    with story.step("somebody's broken nginx file: the deployment fails, 0004 serves; mended: 0005"):
+        broken = machine.root / "etc/nginx/conf.d/somebody.conf"
+        broken.write_text("server { listen 80; servername x; }\n")
+        story.push("0005")
+        machine.run(f"{AS_O8} deploy web 0005", code=1)
+        story.serves("0004")
+        broken.unlink()
+        machine.run(f"{AS_O8} deploy web 0005")
+        story.serves("0005")
+    with story.step("Docker stops, and is started: all is back without a command to o8"):
+        machine.run("systemctl stop docker docker.socket && systemctl start docker")
+        story.serves("0005")
+    with story.step("power cut, and boot: all is back by itself"):
+        story.power_cut()
+        story.boot()
+        story.serves("0005")
+        wait_until(lambda: "active" in machine.run("systemctl is-active orchestr8 || true"), "o8 after the boot")
+        story.doctor_is_content()
+
+
+def checkout(machine: FreshMachine) -> None:
+    """The commit that is checked out here, as a clone would have it."""
+    folder = machine.root / CHECKOUT[1:]
+    folder.mkdir()
+    archive = subprocess.run(("git", "archive", "HEAD"), cwd=results.ROOT, capture_output=True, check=True).stdout
+    subprocess.run(("tar", "-x", "-C", str(folder)), input=archive, check=True)
+
+
+def provide_libraries(machine: FreshMachine) -> None:
+    """What pip would fetch from its index: the machine has no way out."""
+    python = machine.prepare("python3 -c 'import sys; print(*sys.version_info[:2], sep=\".\")'").strip()
+    fetch = (sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version", python,
+             "--dest", str(machine.root / "srv/wheels"))  # fmt: skip
+    for what in (("--requirement", "requirements.lock"), ("hatchling",)):
+        subprocess.run((*fetch, *what), cwd=results.ROOT, check=True, stderr=subprocess.DEVNULL)
+    (machine.root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
+
+
+def main() -> None:
+    commit = results.commit()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="o8-fresh-", ignore_cleanup_errors=True) as name:
+        packages = lines_of("README.md", "Run it for real")[0]
+        with fresh_machine(Path(name), packages) as machine:
+            story = Story(machine, Path(name))
+            story.told.append(f"{time.monotonic() - began:6.1f}  debootstrap; {packages}")
+            provide_libraries(machine)
+            checkout(machine)
+            try:
+                for part in (install, deploy, upkeep, trouble):
+                    part(story)
+            finally:
+                story.power_cut()
+    text = "\n".join(("seconds", *story.told, "", "as the pages say; Debian 12, systemd, no network but its own"))
+    results.write("fresh", "python -m lab.fresh", text, begun_at=commit)
+
+
+if __name__ == "__main__":
+    main()
