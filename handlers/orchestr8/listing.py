@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bot import tags
@@ -24,10 +24,14 @@ _SHOWN = (
     Action.VIEW_LOGS,
 )  # fmt: skip
 _KEYS = "hostPort containerPort domain memoryLimit cpuLimit clientMaxBodySize restartPolicy image"
+Tags = Mapping[tuple[str, str], Sequence[str]]  # all that the catalogue knows, by image and digest
+NOTHING: Tags = {}
 _NO_CONFIGURATION = dict.fromkeys(_KEYS.split(), "")
 
 
-def installed(found: Overview, observer: Observer, newest: Newest | None, person: Person) -> dict[str, Any]:
+def installed(
+    found: Overview, observer: Observer, newest: Newest | None, person: Person, known: Tags = NOTHING
+) -> dict[str, Any]:
     """One service. "Update available" is `latestImageDigest` other than `currentImageDigest`."""
     service, live = found.service, found.live
     replicas = [r for r in observer.replicas(service.name) if live and r.slot == live.slot]
@@ -38,7 +42,8 @@ def installed(found: Overview, observer: Observer, newest: Newest | None, person
         "id": id_of(service.name, replicas), "name": service.name, "names": [f"/{service.name}"],
         "image": _tagged(service.configuration.image, live.tag if live else ""), "state": state, "status": status,
         "config": configuration(service.configuration) if may_read else _NO_CONFIGURATION,
-        "latestImageDigest": latest_digest, "latestImageTags": [latest_tag] if latest_tag else [],
+        "latestImageDigest": latest_digest,
+        "latestImageTags": _all_tags(service.configuration.image, latest_tag, latest_digest, known),
         "currentImageDigest": live.digest if live else "", "_permissions": permissions(person, service.name),
     }  # fmt: skip
 
@@ -51,7 +56,7 @@ def latest(found: Overview, newest: Newest | None) -> tuple[str, str]:
     return (live.tag, live.digest) if live and _is_ahead(live, newest, follow) else (newest.tag, newest.digest)
 
 
-def available(packages: Iterable[Package], taken: set[str]) -> Iterator[dict[str, Any]]:
+def available(packages: Iterable[Package], taken: set[str], known: Tags = NOTHING) -> Iterator[dict[str, Any]]:
     """Images that could be installed, for whoever may do that; each under a name that is not in `taken`."""
     taken = set(taken)
     for package in packages:
@@ -61,7 +66,8 @@ def available(packages: Iterable[Package], taken: set[str]) -> Iterator[dict[str
         yield {
             "id": f"registry-{name}", "name": name, "names": [f"/{name}"], "image": image,
             "state": "available", "status": "Available to install", "config": _NO_CONFIGURATION | {"image": image},
-            "latestImageDigest": package.digest, "latestImageTags": [package.tag] if package.tag else [],
+            "latestImageDigest": package.digest,
+            "latestImageTags": _all_tags(package.image, package.tag, package.digest, known),
             "currentImageDigest": "",
             "_permissions": {ITS_WORDS.get(action, action.value): action is Action.MANAGE for action in _SHOWN},
         }  # fmt: skip
@@ -101,6 +107,12 @@ def _names(image: str) -> Iterator[str]:
     while True:
         yield f"{long[:58].rstrip('-')}-{number}"
         number += 1
+
+
+def _all_tags(image: str, tag: str, digest: str, known: Tags) -> list[str]:
+    """`tag`, which the front end reads, then the others of the same image."""
+    others = known.get((image, digest), ())
+    return [each for each in dict.fromkeys((tag, *others)) if each]
 
 
 def _tagged(image: str, tag: str) -> str:

@@ -26,14 +26,16 @@ async def everything(asked: Asked) -> list[dict[str, Any]]:
     """What runs, then what could be installed."""
     store, person = asked.services.store, asked.person
     newest = await store.newest_tags()
+    seen = [each for each in await store.overview() if person.may(Action.VIEW_STATUS, each.service.name)]
+    packages = await store.available() if person.may(Action.ADD_NEW_SERVICE) else ()
+    latest = (
+        (each.service.configuration.image, listing.latest(each, newest.get(each.service.name))[1]) for each in seen
+    )
+    known = await store.tags_of([*latest, *((package.image, package.digest) for package in packages)])
     found = [
-        listing.installed(each, asked.services.observer, newest.get(each.service.name), person)
-        for each in await store.overview()
-        if person.may(Action.VIEW_STATUS, each.service.name)
+        listing.installed(each, asked.services.observer, newest.get(each.service.name), person, known) for each in seen
     ]
-    if person.may(Action.ADD_NEW_SERVICE):
-        packages = [package for package in await store.packages() if package.state != "dismissed"]
-        found += listing.available(packages, {each["name"] for each in found})
+    found += listing.available(packages, {each["name"] for each in found}, known)
     return found
 
 
