@@ -19,6 +19,7 @@ from handlers.api import (
     events,
     github,
     importing,
+    installing,
     logins,
     logs,
     machine,
@@ -30,8 +31,8 @@ from handlers.api import (
 from handlers.api.routing import PREFIX, Route, bound
 
 ROUTES: tuple[Route, ...] = (
-    *services.ROUTES, *deployments.ROUTES, *events.ROUTES, *environment.ROUTES, *logs.ROUTES, *people.ROUTES,
-    *logins.ROUTES, *machine.ROUTES, *importing.ROUTES, *packages.ROUTES, *github.ROUTES,
+    *services.ROUTES, *installing.ROUTES, *deployments.ROUTES, *events.ROUTES, *environment.ROUTES, *logs.ROUTES,
+    *people.ROUTES, *logins.ROUTES, *machine.ROUTES, *importing.ROUTES, *packages.ROUTES, *github.ROUTES,
 )  # fmt: skip
 
 

@@ -72,6 +72,7 @@ CASES: dict[str, Case] = {
     "mute": about(lambda c, s: c.mute(s, None)),
     "backup": everywhere(lambda c: c.backup(with_key=True)),
     "rotate_key": everywhere(lambda c: c.rotate_key()),
+    "offer": everywhere(lambda c: c.offer("ghcr.io/acme/blog:0001", patience_s=5)),
     "install": everywhere(lambda c: c.install(configuration("blog"), "0001")),
     "run_again": everywhere(lambda c: c.run_again("1")),
     "import_original": everywhere(lambda c: c.import_original(ORIGINAL, is_dry_run=False)),
@@ -92,7 +93,7 @@ CASES: dict[str, Case] = {
     "request_access": about(lambda c, s: c.request_access(A.ADMIN, scope_of(s), "why")),
 }
 NEEDS_NO_RIGHT = {"request_access", "set_password", "add_token", "remove_token"}  # about oneself; see tests of logins
-ENTRIES = {"rollback_target": 0, "install": 2, "import_original": 2}  # in the audit; elsewhere one
+ENTRIES = {"offer": 0, "rollback_target": 0, "install": 2, "import_original": 2}  # in the audit; elsewhere one
 METHODS: dict[str, Any] = {
     name: method for name, method in inspect.getmembers(Commands, inspect.isfunction) if not name.startswith("_")
 }
