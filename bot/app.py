@@ -31,6 +31,7 @@ from bot.github import Access, GitHub
 from bot.github.commits import Commits
 from bot.github.deployments import RemoteDeployments
 from bot.github.packages import Packages
+from bot.github_check import GitHubCheck
 from bot.health import Prober
 from bot.hooks import Webhooks
 from bot.images import Images
@@ -93,8 +94,9 @@ class App:
         """
         settings.o8_data_dir.mkdir(parents=True, exist_ok=True)
         settings.o8_data_dir.chmod(0o700)
+        access = _access(settings)  # first: what is wrong with the settings must leave nothing open
         store = await Store.open(settings.database)
-        app = cls._join(settings, store, checkpoint)
+        app = cls._join(settings, store, access, checkpoint)
         try:
             await app._open_chat(settings)
             await app._listen(settings)
@@ -107,7 +109,7 @@ class App:
         return app
 
     @classmethod
-    def _join(cls, settings: Settings, store: Store, checkpoint: Checkpoint) -> Self:
+    def _join(cls, settings: Settings, store: Store, access: Access, checkpoint: Checkpoint) -> Self:
         session, authority = aiohttp.ClientSession(), Authority(store, settings.auth_username)
         vault = _vault(settings)
         credentials = Credentials(settings.docker_server_address, settings.docker_username, settings.registry_password)
@@ -125,12 +127,12 @@ class App:
         offers = Offers(store, registry, settings.docker_server_address, settings.base_domain, settings.public_url)
         arrivals = Arrivals(store, offers, operations, worker, follower, settings.auto_install_owners)
         observer, inbox = Observer(engine), Inbox(store, worker, follower, arrivals)
-        github, access = GitHub(session, settings.github_api_url), _access(settings)
+        github, server = GitHub(session, settings.github_api_url), settings.docker_server_address
+        catalogue = Catalogue(store, Packages(github, access.person, server), settings.owners, server)
         webhooks = Webhooks(settings, store, github, access)
         telling = GitHubNotifier(settings, store, RemoteDeployments(github, store.installation), access)
-        doctor = Doctor(settings, store, engine, nginx, registry, slack, telling, webhooks.sweeper.finding)
-        server = settings.docker_server_address
-        catalogue = Catalogue(store, Packages(github, access.person, server), settings.owners, server)
+        check = GitHubCheck(github, access, catalogue)
+        doctor = Doctor(settings, store, engine, nginx, registry, slack, telling, webhooks.sweeper.finding, check.look)
         services = Services(
             settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
             backups=Backups(store, settings), authority=authority, logins=logins, worker=worker,

@@ -80,7 +80,7 @@ class Catalogue:
         self._wanted.clear()
         refused: list[str] = []
         try:
-            self.seen_owners = self._owners or await self._owners_in_use()
+            self.seen_owners = await self.owners()
             for owner in self.seen_owners:
                 try:
                     await self._refresh_owner(owner, pushed)
@@ -96,6 +96,10 @@ class Catalogue:
             self.trouble = str(trouble)
             raise
         self.looked_at, self.trouble = datetime.now(UTC), " ".join(refused)
+
+    async def owners(self) -> tuple[str, ...]:
+        """Whose packages are looked at."""
+        return self._owners or await self._owners_in_use()
 
     async def _refresh_owner(self, owner: str, pushed: set[str]) -> None:
         known = await self._store.listed(owner)

@@ -37,8 +37,11 @@ class Doctor:
 
     def __init__(self, settings: Settings, store: Store, engine: Engine, nginx: Nginx, registry: Registry,
                  notifier: Notifier | None = None, github: Notifier | None = None,
-                 missed: Callable[[], Finding] | None = None) -> None:  # fmt: skip
-        """`notifier`: of Slack; `github`: who tells GitHub what runs; `missed`: what becomes of missed deliveries."""
+                 missed: Callable[[], Finding] | None = None, access: Check | None = None) -> None:  # fmt: skip
+        """`notifier`: of Slack; `github`: who tells GitHub what runs; `missed`: what becomes of missed deliveries.
+
+        `access`: whether GitHub lets o8 in.
+        """
         self._settings = settings
         self._store = store
         self._engine = engine
@@ -48,6 +51,7 @@ class Doctor:
         self._missed = missed
         self._standings = Standings(settings, store)
         self._github = github
+        self._access = access
 
     async def check(self) -> tuple[Finding, ...]:
         """Every finding, in this order; takes `LIMIT_S` seconds at most. Never raises."""
@@ -58,6 +62,7 @@ class Doctor:
             "nginx": self._check_nginx,
             "registry": self._check_registry,
             "webhook": self._check_webhook,
+            **({"GitHub": self._access} if self._access else {}),
             "missed deliveries": self._check_missed,
             "Slack": self._check_slack,
             "certificates": self._check_certificates,

@@ -44,6 +44,11 @@ class Inbox(Protocol):
         """Notes a delivery that is not genuine."""
 
 
+class Catalogue(Protocol):
+    def look_soon(self, image: str) -> None:
+        """`image` was pushed."""
+
+
 class Services(Protocol):
     """What this entry point needs of `bot.services.Services`."""
 
@@ -52,6 +57,9 @@ class Services(Protocol):
 
     @property
     def inbox(self) -> Inbox: ...
+
+    @property
+    def catalogue(self) -> Catalogue: ...
 
 
 def routes(services: Services, limits: Limits = Limits()) -> list[web.RouteDef]:  # noqa: B008 - immutable
@@ -106,6 +114,8 @@ class Webhook:
         verdict = await self._services.inbox.receive(
             delivery=delivery, event=event, body=body, package=package, ignored=ignored
         )
+        if package is not None and verdict.kind != "duplicate":
+            self._services.catalogue.look_soon(package.image)
         return _answer(delivery, verdict)
 
 

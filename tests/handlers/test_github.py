@@ -37,6 +37,7 @@ class Inbox:
         self.is_full = False
         self.bug = ""
         self.refused = 0
+        self.catalogue = Catalogue()
 
     def refuse(self) -> None:
         self.refused += 1
@@ -54,13 +55,24 @@ class Inbox:
         return Verdict("accepted", ("web",), ()) if package else Verdict("ignored", (), (ignored,))
 
 
+class Catalogue:
+    """Hears what was pushed."""
+
+    def __init__(self) -> None:
+        self.pushed: list[str] = []
+
+    def look_soon(self, image: str) -> None:
+        self.pushed.append(image)
+
+
 class Services(NamedTuple):
     settings: Settings
     inbox: Inbox
+    catalogue: Catalogue
 
 
 def application(inbox: Inbox, secrets: str = SECRET, limits: github.Limits = DEFAULT) -> web.Application:
-    services = Services(Settings.model_validate({"github_webhook_secret": secrets}), inbox)
+    services = Services(Settings.model_validate({"github_webhook_secret": secrets}), inbox, inbox.catalogue)
     app = web.Application(middlewares=[errors.middleware])
     app.add_routes(github.routes(services, limits))
     return app
@@ -119,6 +131,13 @@ async def test_a_duplicate_gets_200_and_says_so(url: str) -> None:
     assert (await lab.deliver(url, SECRET, lab.push(), delivery="twice")).status == 202
     answer = await lab.deliver(url, SECRET, lab.push(), delivery="twice")
     assert answer == (200, {"delivery": "twice", "accepted": [], "ignored": ["duplicate"]})
+
+
+async def test_the_catalogue_hears_of_a_push_once(url: str, inbox: Inbox) -> None:
+    for _ in range(2):
+        await lab.deliver(url, SECRET, lab.push(), delivery="twice")
+    assert (await lab.deliver(url, SECRET, lab.push(), change={"X-Hub-Signature-256": None})).status == 401
+    assert inbox.catalogue.pushed == ["ghcr.io/acme-labs/web"]
 
 
 async def test_of_a_multi_platform_push_one_event_is_accepted(url: str) -> None:
