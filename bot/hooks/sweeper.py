@@ -32,7 +32,7 @@ class Sweeper:
         """`between_s`: seconds between two deliveries that are asked for."""
         self._store = store
         self._places = places
-        self._between_s = between_s
+        self.between_s = between_s
         self._ours: dict[str, tuple[float, list[str]]] = {}  # place -> when it was asked, paths of hooks that are ours
         self._refused: dict[str, tuple[float, str]] = {}  # place -> when that was, what it would need
         self._given_up: set[str] = set()
@@ -116,7 +116,7 @@ class Sweeper:
         missed = [all_tries for guid, all_tries in tries.items() if await self._is_missed(guid, all_tries)]
         for number, all_tries in enumerate(sorted(missed, key=lambda each: each[-1].id)):  # as they were sent at first
             if number:
-                await asyncio.sleep(self._between_s)
+                await asyncio.sleep(self.between_s)
             await self._ask_for(hooks, path, all_tries[0])
         return len(missed)
 

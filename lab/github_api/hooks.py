@@ -67,15 +67,15 @@ class Hooks(Part):
         super().__init__()
         self.hooks: list[StoredHook] = []
         self.app_hook = StoredHook(1, "app", {"url": "", "content_type": "form", "insecure_ssl": "0"}, [])
-        self.no_redelivery = False  # GitHub accepts the wish and does nothing
-        self._ids, self._tries = itertools.count(321_104_258), itertools.count(9_007_199_254_740_993)
+        self.refuses_redelivery = False  # to who may only read
+        self._hook_ids, self._tries = itertools.count(321_104_258), itertools.count(9_007_199_254_740_993)
         self._sending: set[asyncio.Task[None]] = set()
 
     def add_hook(self, place: str, url: str, secret: str = "", **more: Any) -> StoredHook:
         """A hook as a person makes it; `more`: `events`, `active`, `content_type`, `insecure_ssl`."""
         config = {"url": url, "content_type": more.pop("content_type", "json"),
                   "insecure_ssl": more.pop("insecure_ssl", "0")} | ({"secret": secret} if secret else {})  # fmt: skip
-        hook = StoredHook(next(self._ids), place, config, more.pop("events", ["package"]), **more)
+        hook = StoredHook(next(self._hook_ids), place, config, more.pop("events", ["package"]), **more)
         self.hooks.append(hook)
         return hook
 
@@ -106,10 +106,10 @@ class Hooks(Part):
         ones = *(f"{path}/{{id}}" for path in hooks), "/app/hook"
         return [
             *super().routes(),
-            *(web.get(path, self._list) for path in hooks),
-            *(web.post(path, self._create) for path in hooks),
-            *(web.patch(path, self._change) for path in ones[:2]),
-            *(web.post(f"{path}/pings", self._ping) for path in ones[:2]),
+            *(web.get(path, self._list_hooks) for path in hooks),
+            *(web.post(path, self._create_hook) for path in hooks),
+            *(web.patch(path, self._change_hook) for path in ones[:2]),
+            *(web.post(f"{path}/pings", self._ping_hook) for path in ones[:2]),
             web.get("/app/hook/config", self._app_config),
             web.patch("/app/hook/config", self._change_app),
             *(web.get(f"{path}/deliveries", self._deliveries) for path in ones),
@@ -117,24 +117,24 @@ class Hooks(Part):
             *(web.post(f"{path}/deliveries/{{delivery}}/attempts", self._attempt) for path in ones),
         ]
 
-    async def _list(self, request: web.Request) -> web.Response:
-        place = self._place(request)
+    async def _list_hooks(self, request: web.Request) -> web.Response:
+        place = self._hooks_place(request)
         shown = [_shown(hook) for hook in self.hooks if hook.place.lower() == place.lower()]
         return web.json_response(shown)
 
     # https://docs.github.com/en/rest/orgs/webhooks#create-an-organization-webhook
-    async def _create(self, request: web.Request) -> web.Response:
-        place, body = self._place(request), await request.json()
+    async def _create_hook(self, request: web.Request) -> web.Response:
+        place, body = self._hooks_place(request), await request.json()
         if body.get("name") != "web" or not str(body.get("config", {}).get("url", "")).startswith("http"):
             return refusal(422, "Validation Failed")
         same = (hook for hook in self.hooks if hook.place.lower() == place.lower())
         if any(hook.config["url"] == body["config"]["url"] for hook in same):
             return refusal(422, "Validation Failed: Hook already exists on this organization")
         hook = self.add_hook(place, **{"secret": ""} | body["config"], events=body["events"], active=body["active"])
-        self._later(self.deliver(hook, "ping", _ping_of(hook)))
+        self._send_later(self.deliver(hook, "ping", _ping_of(hook)))
         return web.json_response(_shown(hook), status=201)
 
-    async def _change(self, request: web.Request) -> web.Response:
+    async def _change_hook(self, request: web.Request) -> web.Response:
         hook, body = self._hook(request), await request.json()
         if "config" in body:  # replaced as a whole: one without a secret takes the secret away
             hook.config = dict(body["config"])
@@ -142,9 +142,9 @@ class Hooks(Part):
         hook.active = body.get("active", hook.active)
         return web.json_response(_shown(hook))
 
-    async def _ping(self, request: web.Request) -> web.Response:
+    async def _ping_hook(self, request: web.Request) -> web.Response:
         hook = self._hook(request)
-        self._later(self.deliver(hook, "ping", _ping_of(hook)))
+        self._send_later(self.deliver(hook, "ping", _ping_of(hook)))
         return web.Response(status=204)
 
     # https://docs.github.com/en/rest/apps/webhooks
@@ -180,26 +180,27 @@ class Hooks(Part):
         """The same body and id, with a signature by the secret of now."""
         hook = self._hook(request)
         found = _try(request, hook)
-        if not self.no_redelivery:
-            self._later(self._again(hook, found))
+        if self.refuses_redelivery:
+            raise web.HTTPNotFound
+        self._send_later(self._deliver_again(hook, found))
         return web.json_response({}, status=202)
 
-    async def _again(self, hook: StoredHook, found: Try) -> None:
+    async def _deliver_again(self, hook: StoredHook, found: Try) -> None:
         made = Try(next(self._tries), found.guid, found.event, found.raw, datetime.now(UTC), is_redelivery=True)
         await _send(hook, made)
         hook.tries.append(made)
 
-    def _later(self, work: Any) -> None:
+    def _send_later(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    def _place(self, request: web.Request) -> str:
+    def _hooks_place(self, request: web.Request) -> str:
         """Raises 404 for who may not see its hooks, as GitHub does."""
         kind, owner = request.match_info["kind"], request.match_info["owner"]
         if request["caller"].kind != "person" or not SCOPES[kind] & self.scopes:
             raise web.HTTPNotFound
-        if kind == "orgs" and owner.lower() in {name.lower() for name in getattr(self, "users", ())}:
+        if kind == "orgs" and owner.lower() in {name.lower() for name in self.users}:
             raise web.HTTPNotFound
         return "/".join(filter(None, (kind, owner, request.match_info.get("repository"))))
 
@@ -208,7 +209,7 @@ class Hooks(Part):
             if request["caller"].kind != "app":
                 raise web.HTTPUnauthorized
             return self.app_hook
-        place, id = self._place(request), request.match_info["id"]
+        place, id = self._hooks_place(request), request.match_info["id"]
         for hook in self.hooks:
             if (hook.place.lower(), str(hook.id)) == (place.lower(), id):
                 return hook
