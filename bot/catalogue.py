@@ -207,8 +207,9 @@ def newest(versions: Sequence[Version]) -> tuple[str, str]:
 
 def _has_changed(package: Package, before: Listed | None) -> bool:
     """Also when GitHub says nothing by which a change could be seen."""
-    now = (package.updated_at, package.versions)
-    return before is None or not any(now) or now != (before.updated_at, before.versions)
+    if before is None or not (package.updated_at or package.versions):
+        return True
+    return (package.updated_at, package.versions, package.kind) != (before.updated_at, before.versions, before.kind)
 
 
 def _to_read_again(unchanged: Mapping[str, Listed], pushed: set[str]) -> Iterable[str]:
