@@ -13,6 +13,8 @@ from bot.errors import O8Error
 from bot.settings import Settings, load
 from bot.version import version
 
+# So long whoever starts the unit waits for nginx and Docker: `o8 doctor` right after it tells of no beginnings.
+SETTLE_S = 10.0
 _log = logging.getLogger("o8")
 
 
@@ -46,10 +48,19 @@ async def _serve(settings: Settings, notify_socket: str) -> None:
         _log.info("o8 %s serves %s, data in %s", version(), f"{settings.bind}:{settings.port}", settings.o8_data_dir)
         if not settings.webhook_secrets:
             _log.warning("webhook endpoint is off: GITHUB_WEBHOOK_SECRET is not set")
+        await _first_of(stopping, app.settled)
         supervisor.tell(notify_socket, "READY=1")
         await stopping.wait()
         supervisor.tell(notify_socket, "STOPPING=1")
         _log.info("o8 stops; sites stay up")
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    """Returns when one is set, or after `SETTLE_S`."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=SETTLE_S, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 class _OneLine(logging.Formatter):

@@ -85,6 +85,7 @@ class App:
         self._chat: Chat | None = None
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self.settled = asyncio.Event()  # nginx and Docker answer, or one of them did not when it was first asked
 
     @classmethod
     async def start(cls, settings: Settings, checkpoint: Checkpoint = lambda state, moment: None) -> Self:
@@ -225,8 +226,9 @@ class App:
 
     async def _bring_up(self) -> None:
         """Docker and nginx may come later than o8: tried until they answer."""
-        await _until_it_works("nginx", self.nginx.start)
-        await _until_it_works("Docker", self.engine.facts)
+        await _until_it_works("nginx", self.nginx.start, self.settled.set)
+        await _until_it_works("Docker", self.engine.facts, self.settled.set)
+        self.settled.set()
         await self.services.worker.start()
         self._tasks += [asyncio.create_task(_endlessly(part)) for part in self._parts]
 
@@ -264,7 +266,7 @@ def _slack(settings: Settings, store: Store, session: aiohttp.ClientSession) -> 
     return SlackNotifier(settings, store, SlackClient(token, settings.slack_api_url, session))
 
 
-async def _until_it_works(name: str, begin: Callable[[], Awaitable[object]]) -> None:
+async def _until_it_works(name: str, begin: Callable[[], Awaitable[object]], failed: Callable[[], None]) -> None:
     delay = 0.5
     while True:
         try:
@@ -272,6 +274,7 @@ async def _until_it_works(name: str, begin: Callable[[], Awaitable[object]]) -> 
             return
         except O8Error as trouble:
             _log.warning("%s is not ready: %s", name, trouble)
+            failed()
             await asyncio.sleep(delay)
             delay = min(delay * 2, 10.0)
 
