@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
+from urllib.parse import quote
 
 from bot.errors import GitHubRefused
 from bot.github import Access, GitHub
@@ -52,14 +53,16 @@ class Places:
         return self._kinds[key]
 
     async def has_app(self, owner: str) -> bool:
-        """Whether the App is installed at `owner`."""
-        try:
-            await self._access.of(owner).authorization(self._github)
-        except GitHubRefused as refusal:
-            if refusal.status != 404:
-                raise
-            return False
-        return True
+        """Whether the App is installed at `owner` now: what was so before counts for nothing."""
+        login = self._access.app or self._access.person
+        for kind in ("orgs", "users"):
+            try:
+                await self._github.get(f"/{kind}/{quote(owner, safe='')}/installation", login)
+                return True
+            except GitHubRefused as refusal:
+                if refusal.status != 404:
+                    raise
+        return False
 
     async def used(self, owner: str) -> tuple[str, ...]:
         """Images of `owner` that services use."""

@@ -91,7 +91,7 @@ class Apps(Part):
     async def _app(self, request: web.Request) -> web.Response:
         if request["caller"].kind != "app":
             return refusal(401, "A JSON web token could not be decoded")
-        return web.json_response({"id": 7, "client_id": CLIENT_ID, "slug": "orchestr8", "events": ["registry_package"]})
+        return web.json_response({"id": 7, "client_id": CLIENT_ID, "slug": "orchestr8", "events": self.app_events})
 
     async def _installation(self, request: web.Request) -> web.Response:
         if request["caller"].kind != "app":

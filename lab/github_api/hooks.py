@@ -58,7 +58,7 @@ class StoredHook:
 
 
 class Hooks(Part):
-    """`hooks` has those of all organizations and repositories, `app_hook` is the App's, whose `events` are the App's.
+    """`hooks` has those of all organizations and repositories, `app_hook` is the App's, for `app_events`.
 
     `pushed` is what GitHub does for a push: it tells each hook that has a right to hear of it.
     """
@@ -88,7 +88,7 @@ class Hooks(Part):
             for hook in self.hooks
             if hook.active and hook.place.lower() in places and {"package", "*"} & set(hook.events)
         ]
-        if "registry_package" in self.app_hook.events:
+        if "registry_package" in self.app_events and self.app_hook.config["url"]:
             told = {"registry_package" if key == "package" else key: value for key, value in body.items()}
             sent.append(await self.deliver(self.app_hook, "registry_package", told, at))
         return sent

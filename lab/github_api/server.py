@@ -57,6 +57,7 @@ class Part:
         self.answers: Counter[int] = Counter()  # by status
         self.is_frozen = False
         self.users: set[str] = set()
+        self.app_events = ["registry_package"]  # what the App hears of
 
     @property
     def url(self) -> str:

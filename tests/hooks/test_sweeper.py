@@ -218,7 +218,6 @@ async def test_an_unknown_owner_does_not_keep_others_waiting(tmp_path: Path, api
 
 async def test_an_app_sweeps_its_own_webhook(tmp_path: Path, api: FakeGitHub, front: Front) -> None:
     api.app_hook.config |= {"url": f"{front.url}/webhooks/github", "secret": SECRET, "content_type": "json"}
-    api.app_hook.events = ["registry_package"]
     chosen = {"github_app_id": CLIENT_ID, "github_app_key": api.app_key, "github_webhook_secret": SECRET}
     async with open_house(tmp_path, github_api_url=api.url, **chosen) as house:
         front.behind = await house.open_to_all()
