@@ -34,7 +34,7 @@ class Inbox:
         self._store = store
         self._worker = worker
         self._follower = follower
-        self._arrivals = arrivals
+        self.arrivals = arrivals
         self.refused = 0
 
     def refuse(self) -> None:
@@ -59,7 +59,7 @@ class Inbox:
             "image": package.image if package else "", "tag": package.tag if package else "",
             "processed_at": None if lookups else now(),
         })  # fmt: skip
-        new = service_name(unused.image) if unused and self._arrivals.welcomes(unused.image) else ""
+        new = service_name(unused.image) if unused and self.arrivals.welcomes(unused.image) else ""
         taken = await self._store.receive(row, body, tuple(wanted), unused, new)
         if taken is None:
             return Verdict("duplicate", (), ())
@@ -94,4 +94,4 @@ class Inbox:
         if names := tuple(service.name for service in await self._store.services_of_image(package.image)):
             self._follower.look_soon(delivery.model_copy(update={"accepted": names}))
         elif delivery.accepted:
-            self._arrivals.notice()
+            self.arrivals.notice()
