@@ -21,7 +21,7 @@ class Package(Model):
     image: str
     tag: str = ""
     digest: str = ""
-    state: Literal["offered", "listed", "installing", "installed", "dismissed"]
+    state: Literal["offered", "listed", "installing", "installed", "dismissed", "removed"]
     delivery: str = Field("", description="the push that it becomes a service by, by itself")
     commit: str = ""
     service: str = Field("", description="what it was installed as")

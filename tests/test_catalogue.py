@@ -18,6 +18,7 @@ from bot.errors import GitHubUnavailable
 from bot.github import GitHub, TokenLogin
 from bot.github.packages import Packages, Version
 from bot.store import Store
+from bot.store.packages import seen
 from lab.github_api import TOKEN, FakeGitHub, Reply, fake_github
 from lab.waiting import until
 
@@ -327,6 +328,44 @@ async def test_a_package_that_slips_between_two_pages_stays(
     assert "acme/p100" in await images(store)
     await catalogue.refresh()
     assert len(await images(store)) == 100
+
+
+async def test_a_package_that_a_card_offers_is_taken_back_and_offered_again(
+    api: FakeGitHub, store: Store, catalogue: Catalogue
+) -> None:
+    async def push() -> None:
+        await store.write(lambda db: seen(db, image("web"), "0001", "sha256:" + "a" * 64))
+
+    await push()
+    api.publish("acme", "blog", "0001")
+    api.publish("acme", "web", "0001")
+    await catalogue.refresh()
+    assert (await store.package(image("web"))).state == "offered"
+    kept = api.packages.pop(("acme", "web"))
+    await catalogue.refresh()
+    assert await available(store) == {"acme/blog": "0001"}
+    assert (await store.package(image("web"))).state == "removed"
+    await push()
+    assert (await store.package(image("web"))).state == "offered"
+    api.packages["acme", "web"] = kept
+    for _ in range(2):
+        await catalogue.refresh()
+    assert (await store.package(image("web"))).state == "offered"
+    api.packages.pop(("acme", "web"))
+    await catalogue.refresh()
+    api.packages["acme", "web"] = kept
+    await catalogue.refresh()
+    assert await available(store) == {"acme/blog": "0001", "acme/web": "0001"}
+
+
+async def test_an_older_list_does_not_change_what_is_being_installed(
+    api: FakeGitHub, store: Store, catalogue: Catalogue
+) -> None:
+    await store.write(lambda db: seen(db, image("web"), "0002", "sha256:" + "b" * 64, delivery="d-1"))
+    api.publish("acme", "web", "0001")
+    await catalogue.refresh()
+    found = await store.package(image("web"))
+    assert (found.state, found.tag) == ("installing", "0002")
 
 
 async def test_what_was_dismissed_stays_dismissed(api: FakeGitHub, store: Store, catalogue: Catalogue) -> None:

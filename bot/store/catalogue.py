@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from bot.models import Model
 from bot.store.connection import Connection, change, now, question, rows
+from bot.store.packages import gone
 
 
 class Listed(Model):
@@ -106,7 +107,9 @@ class Catalogue(Connection):
             return
         statement = """INSERT INTO packages (image, tag, digest, state, first_seen, last_seen)
             VALUES (?, ?, ?, 'listed', ?, ?)
-            ON CONFLICT (image) DO UPDATE SET tag = excluded.tag, digest = excluded.digest"""
+            ON CONFLICT (image) DO UPDATE SET tag = excluded.tag, digest = excluded.digest,
+                state = CASE WHEN state = 'removed' THEN 'listed' ELSE state END
+            WHERE state != 'installing' -- of a push that may be newer than GitHub's list"""
         db.execute(statement, [package.image, tag, digest, now(), now()])
 
     @change
@@ -135,7 +138,7 @@ def _list(db: Database, package: Listed) -> None:
 def _forget(db: Database, image: str) -> None:
     for table in ("catalogue", "catalogue_versions"):
         db.execute(f"DELETE FROM {table} WHERE image = ?", [image])  # noqa: S608
-    db.execute("DELETE FROM packages WHERE image = ? AND state = 'listed'", [image])
+    gone(db, image)
     db.execute("DELETE FROM github_pages WHERE url = 'versions/' || ?", [image])
 
 

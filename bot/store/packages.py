@@ -21,12 +21,12 @@ class Packages(Connection):
     @question
     def packages(self, db: Database) -> tuple[Package, ...]:
         """Those that nobody has installed, the newest push first."""
-        return _packages(db, f"image NOT IN ({_USED})")
+        return _packages(db, f"state != 'removed' AND image NOT IN ({_USED})")
 
     @question
     def available(self, db: Database) -> tuple[Package, ...]:
         """What could be installed, pushed or listed at GitHub; without what was dismissed. The newest push first."""
-        return _packages(db, f"state != 'dismissed' AND image NOT IN ({_USED})")
+        return _packages(db, f"state NOT IN ('dismissed', 'removed') AND image NOT IN ({_USED})")
 
     @question
     def package(self, db: Database, image: str) -> Package:
@@ -77,7 +77,7 @@ def seen(db: Database, image: str, tag: str, digest: str, delivery: str = "", co
     ran and was removed. True when so.
     """
     found = rows(db, "SELECT state FROM packages WHERE image = ?", [image])
-    before = after = found[0]["state"] if found else "listed"
+    before = after = found[0]["state"] if found and found[0]["state"] != "removed" else "listed"
     if delivery and before in ("listed", "offered") and not _ran(db, image):
         after = "installing"
     elif before == "listed":
@@ -93,6 +93,13 @@ def seen(db: Database, image: str, tag: str, digest: str, delivery: str = "", co
             SET wanted = wanted + 1, is_final = 0, changed_at = excluded.changed_at"""
         db.execute(statement, [image, now()])
     return after == "installing"
+
+
+def gone(db: Database, image: str) -> None:
+    """GitHub has it no more. What somebody has dismissed stays dismissed, should it come back."""
+    db.execute("DELETE FROM packages WHERE image = ? AND state = 'listed'", [image])
+    if rows(db, "SELECT 1 FROM packages WHERE image = ? AND state NOT IN ('dismissed', 'removed')", [image]):
+        _set_state(db, image, "removed")
 
 
 def _ran(db: Database, image: str) -> bool:
