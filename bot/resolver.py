@@ -8,9 +8,10 @@ from typing import Any
 from bot import tags
 from bot.errors import ImageNotFound, RegistryError
 from bot.models import Deployment, Kind, State
-from bot.registry import Registry, resolve_patiently
+from bot.registry import DELAYS_S, Registry, resolve_patiently
 from bot.run import Ended, Run
 
+PERSONS_TRIES = 3  # 12 seconds
 # https://specs.opencontainers.org/image-spec/annotations/
 _REPOSITORY = re.compile(
     r"https://github\.com/([A-Za-z0-9-]{1,39}/(?=\.*[A-Za-z0-9_-])[A-Za-z0-9._-]{1,100}?)(?:\.git)?/?"
@@ -46,7 +47,9 @@ class Resolver:
                 f"{image} has no tag that policy {follow.policy!r} of {deployment.service} follows.",
                 "Push one, name one (`o8 deploy SERVICE TAG`), or change `[follow]`.",
             )
-        resolved = await resolve_patiently(self._registry, image, tag)
+        # A delivery may be faster than the registry; a person has looked, or has mistyped it, and waits for the answer.
+        delays = DELAYS_S if deployment.is_automatic else DELAYS_S[:PERSONS_TRIES]
+        resolved = await resolve_patiently(self._registry, image, tag, delays=delays)
         origin = await self._origin(image, resolved.digest)
         return {"tag": tag, "digest": resolved.digest, "bytes": resolved.size, **origin}
 

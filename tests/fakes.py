@@ -222,6 +222,8 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.found: dict[str, str] = {}  # tag -> digest
         self.abouts: dict[str, Config] = {}  # digest -> what the image says about itself
+        self.lags = False  # what is missing may still come
+        self.looks = 0
 
     def push(self, tag: str) -> str:
         self.found[tag] = "sha256:" + f"{len(self.found) + 1:064x}"
@@ -231,9 +233,10 @@ class FakeRegistry:
         return list(self.found)
 
     async def resolve(self, image: str, reference: str) -> Resolved:
+        self.looks += 1
         if reference not in self.found:
             error = ImageNotFound(f"{image} has no tag {reference}.", "Push it first.")
-            error.is_transient = False
+            error.is_transient = self.lags
             raise error
         return Resolved(self.found[reference], "", self.found[reference], 40_000_000)
 

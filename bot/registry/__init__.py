@@ -40,7 +40,7 @@ from bot.registry.manifests import (
 from bot.registry.refusals import explain_refusal, wrong_credentials
 from bot.registry.transport import Answer, Transport, base_url, check, host_of
 
-__all__ = ["Registry", "Resolved", "resolve_patiently"]
+__all__ = ["DELAYS_S", "Registry", "Resolved", "resolve_patiently"]
 
 DELAYS_S = (1.0, 3.0, 8.0, 20.0, 58.0)
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
