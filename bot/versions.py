@@ -71,6 +71,8 @@ def arranged(
     `is_in_order`: `known` is ordered by pushes, so that also a policy that only knows those can be answered.
     """
     rows = list(known)
+    if newest is not None and not tags.follows(follow, newest.tag):  # looked up before the policy was changed
+        newest = None
     if newest is not None:
         rows = _with(rows, newest, follow, default=0)
     if live is not None:
@@ -81,7 +83,7 @@ def arranged(
     if not is_in_order and follow.policy == "regex":
         best = newest.tag if newest else None
     names = {best} - {None}
-    serving = next((row for row in rows if live is not None and _is(row, live)), None)
+    serving = next((row for row in rows if live is not None and row.digest == live.digest), None)
     return tuple(
         Version(
             tag=tags.newest(follow, row.tags[::-1]) or next(iter(row.tags), ""), tags=row.tags, digest=row.digest,
@@ -117,10 +119,6 @@ def _place(rows: Sequence[Known], tag: str, follow: Follow, default: int) -> int
     older = (n for n, row in enumerate(rows)
              if any(tags.can_compare(follow, t) and tags.is_newer(follow, tag, t) for t in row.tags))  # fmt: skip
     return next(older, len(rows))
-
-
-def _is(row: Known, fact: Fact) -> bool:
-    return row.digest == fact.digest if row.digest and fact.digest else fact.tag in row.tags
 
 
 def _is_newer(row: Known, follow: Follow, live: Fact | None, serving: Known | None, best: str | None) -> bool:
