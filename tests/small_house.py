@@ -26,8 +26,9 @@ from bot.doctor import Doctor
 from bot.engines import Credentials
 from bot.figures import Figures
 from bot.follower import Follower
-from bot.github import Access, GitHub, TokenLogin
+from bot.github import Access, GitHub
 from bot.github.packages import Packages
+from bot.github_check import GitHubCheck
 from bot.health import Prober
 from bot.hooks import Webhooks
 from bot.images import Images
@@ -159,9 +160,9 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
     access = Access(settings.github_pat.get_secret_value(), settings.github_app_id,
                     settings.github_app_key.get_secret_value())  # fmt: skip
     webhooks = Webhooks(settings, store, github, access)
-    doctor = Doctor(settings, store, engine, nginx, registry, missed=webhooks.sweeper.finding)
-    catalogue = Catalogue(store, Packages(github, TokenLogin(settings.github_pat.get_secret_value()), "ghcr.io"),
-                          settings.owners, "ghcr.io")  # fmt: skip
+    catalogue = Catalogue(store, Packages(github, access.person, "ghcr.io"), settings.owners, "ghcr.io")
+    check = GitHubCheck(github, access, catalogue)
+    doctor = Doctor(settings, store, engine, nginx, registry, missed=webhooks.sweeper.finding, access=check.look)
     return Services(
         settings=settings, store=store, vault=vault, rotation=Rotation(store, vault, settings),
         backups=Backups(store, settings), authority=authority, worker=worker, follower=follower,

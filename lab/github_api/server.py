@@ -109,7 +109,7 @@ class Part:
         is_free = request.path == LIMIT_PATH
         if not is_free and self.remaining <= 0 and time.time() < self.resets_at:
             return refusal(403, "API rate limit exceeded for user ID 1.")
-        if self.remaining <= 0:
+        if self.remaining <= 0 and time.time() >= self.resets_at:
             self.remaining, self.resets_at = 5000, time.time() + 3600
         if wrong := _wrong_headers(request):
             return refusal(400, wrong)
