@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import itertools
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from bot.models import Kind, Lock, Wanted
 from bot.permissions import GLOBAL, Action, Grant, scope_of
 from bot.webhooks import PackageEvent
 from handlers.commands import Commands
+from lab.github_api import TOKEN, FakeGitHub, fake_github
 from tests.small_house import House, open_house
 from tests.store.ledger import Ledger, configuration
 
@@ -77,6 +78,7 @@ CASES: dict[str, Case] = {
     "run_again": everywhere(lambda c: c.run_again("1")),
     "import_original": everywhere(lambda c: c.import_original(ORIGINAL, is_dry_run=False)),
     "prune": everywhere(lambda c: c.prune()),
+    "set_up_webhook": everywhere(lambda c: c.set_up_webhook("acme")),
     "dismiss_package": everywhere(lambda c: c.dismiss_package("ghcr.io/acme/blog")),
     "add_user": everywhere(lambda c: c.add_user("carol")),
     "set_rights": everywhere(lambda c: c.set_rights("bob", [(A.VIEW_LOGS, GLOBAL)])),
@@ -130,11 +132,20 @@ async def furnish(folder: Path) -> None:
         await house.services.inbox.receive(delivery="1", event="package", body=b"{}", package=pushed, ignored="")
 
 
+@pytest.fixture(scope="module")
+def github_api() -> Iterator[FakeGitHub]:
+    with fake_github() as api:
+        api.publish("acme", "web", "0001")
+        api.scopes.add("admin:org_hook")
+        yield api
+
+
 @pytest.fixture
-async def house(furnished: Path, tmp_path: Path) -> AsyncIterator[House]:
+async def house(furnished: Path, github_api: FakeGitHub, tmp_path: Path) -> AsyncIterator[House]:
     """`web` and `shop` are live and alike; nothing runs. ada and bob are there, bob reads the logs of both."""
     shutil.copy(furnished, tmp_path / "o8.sqlite")
-    async with open_house(tmp_path) as house:
+    at_github = {"github_pat": TOKEN, "public_url": "http://127.0.0.1:9", "github_webhook_secret": "of sixteen signs"}
+    async with open_house(tmp_path, github_api_url=github_api.url, **at_github) as house:
         yield house
 
 
