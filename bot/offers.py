@@ -15,7 +15,7 @@ _REFERENCE = re.compile(
     r"(?P<image>[^@\s]{1,255}?)(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"([a-z0-9.-]+(:[0-9]{{1,5}})?/)?{_PART}(/{_PART})*")
+_NAME = re.compile(rf"([a-z0-9][a-z0-9.-]*(:[0-9]{{1,5}})?/)?{_PART}(/{_PART})*")
 _MOST_NAMED = 5
 
 
@@ -111,15 +111,14 @@ class Offers:
 
     async def _made(self, subject: Subject, said: Said | None, changes: Values | None) -> Offer:
         services = await self._store.services()
-        name = (changes or {}).get("name")
-        if name in {service.name for service in services}:
-            raise Conflict(f"There is a service {name} already.", "Choose another name.")
         hosts = {self._own_host: "o8 itself"} if self._own_host else {}
         for service in services:
             implied = [f"{service.name}.{self._base_domain}"] if self._base_domain else []
             hosts |= dict.fromkeys(service.configuration.domains or implied, service.name)
         names = frozenset(service.name for service in services)
         found = offer(subject, said, House(names, hosts, self._base_domain), changes)
+        if found.configuration.name in names:
+            raise Conflict(f"There is a service {found.configuration.name} already.", "Choose another name.")
         for host in found.hosts:
             if host in hosts:  # by a name or domain that somebody chose; what the image asks for is never there
                 raise Conflict(f"{host} belongs to {hosts[host]}.", "Choose another name or domain.")
