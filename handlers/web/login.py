@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from bot.errors import InvalidInput, O8Error
+from bot.errors import InvalidInput, LoginRefused, O8Error
 from bot.permissions import Action
 from handlers import auth
 from handlers.access import ACCOUNT
@@ -71,7 +71,10 @@ async def change_password(visit: Visit) -> web.Response:
     if values.get("password") != values.get("again"):
         raise InvalidInput("The two new passwords are not the same.", "Type them again.")
     address = auth.address(visit.request)
-    await visit.services.logins.check(username, values.get("current", ""), address)
+    try:
+        await visit.services.logins.check(username, values.get("current", ""), address)
+    except LoginRefused:  # who is logged in gets no login for it
+        raise InvalidInput("That is not your password until now.", "Type it again, or ask an admin.") from None
     await visit.commands.set_password(username, values.get("password", ""))
     return visit.go(LOGIN)
 
