@@ -169,6 +169,8 @@ WALK: list[tuple[str, str, Any]] = [
     ("GET /deliveries", "?limit=1", None), ("GET /deliveries/{delivery}", "", None),
     ("POST /deliveries/{delivery}/run", "", None), ("GET /audit", "?limit=2", None), ("GET /audit", "", None),
     ("GET /audit/verification", "", None), ("GET /users", "", None),
+    ("POST /services", "?dry_run=1", {"image": "ghcr.io/acme/made"}),
+    ("POST /services", "", {"image": "ghcr.io/acme/made:0001", "port": 8080}),
     ("GET /packages", "?limit=1", None), ("GET /services/{name}/versions", "web?limit=1", None),
     ("POST /users", "", {"username": "bob", "password": PASSWORD, "rights": [{"action": "deploy", "scope": GLOBAL}]}),
     ("POST /users/{name}/grants", "bob", {"action": "view_logs", "scope": "service:web", "seconds": 60}),
