@@ -91,7 +91,9 @@ class Listing:
         service = await self._store.service(name)
         image = service.configuration.image
         listed = (await self._store.listed(image.split("/")[1])).get(image)
-        source = await self._of_catalogue(listed) if listed else await self._of_registry(service)
+        source = await self._of_catalogue(listed) if listed else None
+        if source is None or not source.known:  # listed, but GitHub does not show its versions to this token
+            source = await self._of_registry(service)
         found, sizes = await self._arranged(service, source), await self._sizes(image)
         note = source.note if sizes is not None else f"{source.note} Docker does not answer: what is here is not known."
         return Versions(
@@ -149,10 +151,10 @@ class Listing:
         known = self._catalogue
         at = known.looked_at or read_at
         shown = f" What is shown was read {lasting(at, datetime.now(UTC))} ago." if at else ""
-        if not self._settings.github_pat.get_secret_value():
-            return f"{NO_TOKEN}{shown}"
         if known.trouble:
             return f"The last look at GitHub failed: {known.trouble}{shown}"
+        if not self._settings.github_pat.get_secret_value():
+            return f"{NO_TOKEN}{shown}"
         if not known.looked_at:
             return f"{UNDER_WAY}{shown}"
         return (
