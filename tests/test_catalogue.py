@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
 from bot import catalogue as module
 from bot.catalogue import Catalogue
@@ -21,6 +22,7 @@ from bot.store import Store
 from bot.store.packages import seen
 from lab.github_api import TOKEN, FakeGitHub, Reply, fake_github
 from lab.waiting import until
+from tests.small_house import open_house
 
 pytestmark = pytest.mark.slow
 LISTS = "GET /orgs/acme/packages?package_type=container&per_page=100"
@@ -528,6 +530,43 @@ async def test_many_pushes_are_one_look(
         await until(lambda: looks(2))
         assert time.monotonic() - begin > 0.3
     assert not await looks(3)
+
+
+async def test_nobody_who_looks_waits_for_github(api: FakeGitHub, tmp_path: Path) -> None:
+    """GitHub takes requests and never answers; what was read before is shown."""
+    settings = {"github_api_url": api.url, "github_pat": SecretStr(TOKEN), "github_owners": "acme"}
+    for name in ("blog", "web"):
+        api.publish("acme", name, "0001")
+        api.publish("acme", name, "0002")
+    async with open_house(tmp_path / "house", **settings) as house:
+        await house.add("web")
+        await house.services.catalogue.refresh()
+        api.is_frozen = True
+        asked = len(api.asked)
+
+        async def is_waiting() -> bool:
+            return len(api.asked) > asked
+
+        async with running(house.services.catalogue):
+            await until(is_waiting)
+            async with asyncio.timeout(5):
+                _, packages = await house.ask("GET", "/packages")
+                _, versions = await house.ask("GET", "/services/web/versions")
+        api.is_frozen = False
+    assert [(each["image"], each["tag"]) for each in packages["packages"]] == [(image("blog"), "0002")]
+    assert (versions["source"], [each["tag"] for each in versions["versions"]]) == ("github", ["0002", "0001"])
+
+
+async def test_versions_that_github_does_not_show_are_those_of_the_registry(api: FakeGitHub, tmp_path: Path) -> None:
+    settings = {"github_api_url": api.url, "github_pat": SecretStr(TOKEN), "github_owners": "acme"}
+    api.publish("acme", "web", "0001")
+    api.hidden.add(("acme", "web"))
+    async with open_house(tmp_path / "house", **settings) as house:
+        await house.add("web")
+        house.registry.push("0001")
+        await house.services.catalogue.refresh()
+        _, versions = await house.ask("GET", "/services/web/versions")
+    assert (versions["source"], [each["tag"] for each in versions["versions"]]) == ("registry", ["0001"])
 
 
 async def test_it_waits_as_long_as_github_wants_and_goes_on(
