@@ -250,13 +250,18 @@ class CandidateFailed(O8Error):
 
 
 class CertificateError(O8Error):
-    """`names` are those that the authority found fault with, as far as it said so."""
+    """`names` are those that stand in the way of the others. `is_refusal`: the authority was asked, and is not asked
+    again soon.
+    """
 
     code = "certificate"
 
-    def __init__(self, message: str, next_step: str = "", names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, next_step: str = "", names: Sequence[str] = (), *, is_refusal: bool = False
+    ) -> None:
         super().__init__(message, next_step)
         self.names = frozenset(names)
+        self.is_refusal = is_refusal
 
 
 class NginxError(O8Error):

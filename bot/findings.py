@@ -138,11 +138,11 @@ def of_folder(folder: Path, mode: int, owner: int, me: int) -> Finding:
 def of_certificate(standing: Standing, snippet: str) -> Finding:
     """`snippet`: the file of NGINX_SNIPPET."""
     subject, found, trouble = f"certificate of {standing.service}", standing.certificate, standing.trouble
-    next_step = {
-        "auto": "docs/tls.md says what the authority needs; o8 tries again by itself.",
-        "snippet": f"Renew the certificate that {snippet} names; o8 then reloads nginx by itself.",
-        "certificate": "Renew it; o8 then reloads nginx by itself.",
-    }[standing.source]
+    next_step = (
+        f"Renew {f'the one that {snippet} names' if standing.source == 'snippet' else 'it'}; o8 reloads nginx then."
+    )
+    if standing.source == "auto":
+        next_step = f"o8 tries again by itself, or at once: `o8 service certificate {standing.service}` (docs/tls.md)."
     why, level = f" {trouble}" if trouble else "", standing.level()
     if found and level == "over":
         return fault(subject, f"It is over since {found.ends:%Y-%m-%d %H:%M} UTC.{why}", next_step)

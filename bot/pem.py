@@ -26,7 +26,7 @@ LARGEST = 1 << 20  # bytes
 _OF_LIFE = 14 / 90  # of a certificate that lives shorter than the usual 90 days
 _CHAIN = re.compile(r"fullchain(\d*)\.pem")  # as certbot numbers them
 _IN_SNIPPET = re.compile(r"^\s*ssl_certificate\s+([\"']?)(/[^\s;\"']+)\1\s*;", re.MULTILINE)
-Source = Literal["auto", "snippet", "certificate"]
+Source = Literal["off", "auto", "snippet", "certificate"]
 Level = Literal["", "missing", "ending", "over"]
 
 

@@ -18,9 +18,10 @@ from datetime import UTC, datetime, timedelta
 
 from bot import pem
 from bot.certificates import alarms, certbot
-from bot.certificates.standings import Standings, names_by_service
+from bot.certificates.standings import Standings
 from bot.errors import CertificateError
 from bot.nginx import Nginx
+from bot.nginx.sites import host_names
 from bot.pem import Certificate
 from bot.settings import Settings
 from bot.store import Store
@@ -28,11 +29,12 @@ from bot.store.certificates import Failure
 
 __all__ = ["Certificates", "Standings"]
 
-LONGEST_LOOK, SHORTEST_LOOK = timedelta(hours=1), timedelta(seconds=2)
+LONGEST_LOOK, SHORTEST_LOOK = timedelta(minutes=1), timedelta(seconds=2)  # between two looks at the files
 SETTLING_S = 0.5  # commits come in bursts
 RENEWED = timedelta(days=30)  # before the end: https://letsencrypt.org/docs/integration-guide/
 # After one try in vain, doubled with each: https://letsencrypt.org/docs/rate-limits/ allows five an hour.
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(hours=4)
+PAUSE = timedelta(minutes=1)  # when it was not even asked: certbot is missing, or a setting
 Wanted = dict[str, tuple[str, ...]]  # names by service
 _log = logging.getLogger(__name__)
 
@@ -48,18 +50,20 @@ class Certificates:
 
     async def run(self) -> None:
         """Endless. A service that begins to want a certificate is noticed at the next commit."""
+        for service, failure in (await self._store.certificate_failures()).items():
+            if not failure.tries:  # a setting was missing, or certbot: it may be there by now
+                await self._store.forget_certificate_failure(service)
         while True:
             seen = await self._store.committed()
-            wanted = await self._wanted()
             await self.look()
-            await self._rest(wanted, seen, await self._until_next())
+            await self._rest(await self._asked_for(), seen, await self._until_next())
 
     async def look(self) -> None:
         """Gets what is missing or about to end, one after the other; then the channel is told what is amiss."""
         wanted, failures = await self._wanted(), await self._store.certificate_failures()
         for service, failure in failures.items():
             if failure.names != frozenset(wanted.get(service, ())):  # something else is wanted by now
-                await self._store.certificate_came(service)
+                await self._store.forget_certificate_failure(service)
         for service, names in wanted.items():
             found = self._found(service)
             if _when(names, found, failures.get(service)) <= datetime.now(UTC):
@@ -68,8 +72,11 @@ class Certificates:
 
     async def _wanted(self) -> Wanted:
         """Of those that serve: before, nobody could answer the authority."""
-        services = [each for each in await self._store.services() if each.configuration.site.tls == "auto"]
-        return {name: certbot.needed(names) for name, _, names in names_by_service(services, self._settings)}
+        return {
+            each.name: certbot.needed(host_names(each, self._settings))
+            for each in await self._standings.secured()
+            if each.site.tls == "auto"
+        }
 
     def _found(self, service: str) -> Certificate | None:
         try:
@@ -82,10 +89,10 @@ class Certificates:
             await self._issue(service, names)
         except CertificateError as trouble:
             _log.warning("%s: %s", service, trouble)
-            await self._store.certificate_failed(service, frozenset(names), str(trouble))
+            await self._store.certificate_failed(service, frozenset(names), str(trouble), is_refusal=trouble.is_refusal)
             await self._get_without(trouble.names, service, names, found)
             return
-        await self._store.certificate_came(service)
+        await self._store.forget_certificate_failure(service)
 
     async def _get_without(
         self, bad: frozenset[str], service: str, names: tuple[str, ...], found: Certificate | None
@@ -106,6 +113,7 @@ class Certificates:
             raise CertificateError(
                 f"certbot has ended well, but there is no good certificate for {', '.join(names)}.",
                 f"Is the clock right? `certbot certificates --config-dir {self._settings.certificates_dir}` shows it.",
+                is_refusal=True,
             )
         _log.info("%s has a certificate for %s", service, ", ".join(names))
         self._notice()
@@ -119,11 +127,15 @@ class Certificates:
         ]
         return max(min([*times, LONGEST_LOOK]), SHORTEST_LOOK)
 
-    async def _rest(self, wanted: Wanted, seen: int, longest: timedelta) -> None:
-        """Returns when other certificates are wanted, or after `longest`."""
+    async def _asked_for(self) -> tuple[Wanted, set[str]]:
+        """What is wanted, and which failures are not forgotten."""
+        return await self._wanted(), set(await self._store.certificate_failures())
+
+    async def _rest(self, before: tuple[Wanted, set[str]], seen: int, longest: timedelta) -> None:
+        """Returns when something else is asked for, or after `longest`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(longest.total_seconds()):
-                while await self._wanted() == wanted:
+                while await self._asked_for() == before:
                     await asyncio.sleep(SETTLING_S)
                     seen = await self._store.committed(seen)
 
@@ -131,7 +143,7 @@ class Certificates:
 def _when(names: Sequence[str], found: Certificate | None, failure: Failure | None) -> datetime:
     """When the authority is to be asked (again)."""
     if failure and failure.names == frozenset(names):
-        pause: timedelta = FIRST_PAUSE * 2 ** min(failure.tries - 1, 16)
+        pause: timedelta = FIRST_PAUSE * 2 ** min(failure.tries - 1, 16) if failure.tries else PAUSE
         return failure.failed_at + min(pause, LONGEST_PAUSE)
     if found is None or _lacks(found, names):
         return datetime.now(UTC)

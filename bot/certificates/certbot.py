@@ -45,8 +45,8 @@ async def issue(settings: Settings, service: str, names: Sequence[str], webroot:
     if "unrecognized arguments" in output:
         raise CertificateError(f"`{command[0]}` is too old for o8.", f"Install certbot {_dotted(OLDEST)} or newer.")
     raise CertificateError(
-        f"There is no certificate for {', '.join(names)}: {reason(output)}",
-        f"certbot's log is in {folder / 'logs'}.", names=_AT_FAULT.findall(output),
+        f"There is no certificate for {', '.join(names)}: {reason(output).rstrip('.')}.",
+        f"certbot's log is in {folder / 'logs'}.", names=at_fault(output, names), is_refusal=True,
     )  # fmt: skip
 
 
@@ -97,6 +97,14 @@ def reason(output: str) -> str:
     return (found[0] if found else _last_line(output))[:300]
 
 
+def at_fault(output: str, names: Sequence[str]) -> list[str]:
+    """The names that could not be proven, or that the authority's reason is about."""
+    said = reason(output)
+    return _AT_FAULT.findall(output) or [
+        name for name in names if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", said)
+    ]
+
+
 def _remove_remains(folder: Path, service: str) -> None:
     """What a kill left of a first certificate: certbot would begin another one beside it, under another name."""
     try:
@@ -123,8 +131,9 @@ async def _run(command: Sequence[str]) -> tuple[int, str]:
             output, _ = await process.communicate()
     except TimeoutError:
         raise CertificateError(
-            f"certbot did not end within {LIMIT_S:.0f} s.", "If it waits for TLS_DNS_HOOK, that has to end by itself."
-        ) from None
+            f"certbot did not end within {LIMIT_S:.0f} s.", "If it waits for TLS_DNS_HOOK, that has to end by itself.",
+            is_refusal=True,
+        ) from None  # fmt: skip
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):

@@ -1,15 +1,19 @@
-"""How it is with the certificate of every service that has one or wants one: for doctor, metrics, API and alarms."""
+"""How it is with the certificate of every service that has one or wants one: for doctor, metrics, API and alarms.
+
+What counts is the configuration that serves: a domain that is still being deployed cannot be proven yet.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from bot import pem
+from bot.configuration import Configuration
 from bot.errors import CertificateError
 from bot.models import Service
 from bot.nginx.sites import host_names
-from bot.pem import Source, Standing
+from bot.pem import Standing
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.certificates import Failure
@@ -22,39 +26,34 @@ class Standings:
 
     async def all(self) -> tuple[Standing, ...]:
         """Of every service that serves by TLS, or will."""
-        return await self._of(await self._store.services())
+        return await self._of(await self.secured())
 
     async def of(self, service: Service) -> Standing | None:
         """None when it has nothing to do with TLS, or does not serve yet."""
-        return next(iter(await self._of([service])), None)
+        live = await self._store.deployment(service.live) if service.live else None
+        return next(
+            iter(await self._of([live.configuration] if live and self._has_tls(live.configuration) else [])), None
+        )
 
-    async def _of(self, services: Iterable[Service]) -> tuple[Standing, ...]:
-        asked = {service.name: service for service in services}
+    async def secured(self) -> list[Configuration]:
+        """What serves and has TLS, or will have."""
+        found = (each.live.configuration for each in await self._store.overview() if each.live)
+        return [configuration for configuration in found if self._has_tls(configuration)]
+
+    def _has_tls(self, configuration: Configuration) -> bool:
+        return configuration.site.tls != "off" and bool(host_names(configuration, self._settings))
+
+    async def _of(self, served: Iterable[Configuration]) -> tuple[Standing, ...]:
         failures = await self._store.certificate_failures()
-
-        def look() -> tuple[Standing, ...]:  # in a thread: it reads a file for each
-            return tuple(
-                _standing(asked[name], source, names, self._settings, failures)
-                for name, source, names in names_by_service(asked.values(), self._settings)
-            )
-
-        return await asyncio.to_thread(look)
+        # In a thread: a file is read for each.
+        return await asyncio.to_thread(lambda: tuple(_standing(each, self._settings, failures) for each in served))
 
 
-def names_by_service(services: Iterable[Service], settings: Settings) -> Iterator[tuple[str, Source, tuple[str, ...]]]:
-    """Name, source of the certificate and host names of those that serve and have TLS."""
-    for service in services:
-        source, names = service.configuration.site.tls, host_names(service.configuration, settings)
-        if source != "off" and service.live is not None and names:
-            yield service.name, source, tuple(names)
-
-
-def _standing(
-    service: Service, source: Source, names: tuple[str, ...], settings: Settings, failures: Mapping[str, Failure]
-) -> Standing:
-    failure = failures.get(service.name) if source == "auto" else None
-    trouble = failure.trouble if failure else ""
+def _standing(configuration: Configuration, settings: Settings, failures: Mapping[str, Failure]) -> Standing:
+    name, source = configuration.name, configuration.site.tls
+    failure = failures.get(name) if source == "auto" else None
+    trouble, names = failure.trouble if failure else "", tuple(host_names(configuration, settings))
     try:
-        return Standing(service.name, source, names, pem.served(service.configuration, settings), trouble)
+        return Standing(name, source, names, pem.served(configuration, settings), trouble)
     except CertificateError as error:
-        return Standing(service.name, source, names, None, trouble or error.message)
+        return Standing(name, source, names, None, trouble or error.message)

@@ -74,6 +74,15 @@ def remove(session: Session, name: str, is_sure: bool) -> None:
     session.output.show(answer, lambda: session.output.say(f"{name} is removed."))
 
 
+@service.command("certificate")
+@click.argument("name")
+@pass_session
+def certificate(session: Session, name: str) -> None:
+    """Try again at once to get a certificate, instead of waiting."""
+    answer = session.api.post("services", name, "certificate")
+    session.output.show(answer, lambda: session.output.say(f"o8 tries. `o8 service show {name}` says what came of it."))
+
+
 @o8.command("hold")
 @click.argument("service")
 @click.option("--reason", required=True, help="Why, for the others.")

@@ -15,7 +15,7 @@ ONE_A_DAY = timedelta(days=1)
 
 
 class Failure(NamedTuple):
-    """`tries`: how many in a row for `names` brought no certificate; the last of them ended at `failed_at`."""
+    """`tries`: how often in a row the authority gave none for `names`; 0 when it could not even be asked."""
 
     names: frozenset[str]
     trouble: str
@@ -35,18 +35,20 @@ class Certificates(Connection):
         }
 
     @change
-    def certificate_failed(self, db: Database, service: str, names: frozenset[str], trouble: str) -> None:
+    def certificate_failed(
+        self, db: Database, service: str, names: frozenset[str], trouble: str, *, is_refusal: bool
+    ) -> None:
         """One more try in vain; for other names than before it is the first."""
         db.execute(
-            """INSERT INTO certificate_failures VALUES (?, ?, ?, 1, ?)
-            ON CONFLICT (service) DO UPDATE SET tries = iif(names = excluded.names, tries + 1, 1),
+            """INSERT INTO certificate_failures VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (service) DO UPDATE SET tries = iif(names = excluded.names, tries, 0) + excluded.tries,
                 names = excluded.names, trouble = excluded.trouble, failed_at = excluded.failed_at""",
-            [service, " ".join(sorted(names)), trouble, now()],
+            [service, " ".join(sorted(names)), trouble, int(is_refusal), now()],
         )
 
     @change
-    def certificate_came(self, db: Database, service: str) -> None:
-        """Nothing is amiss any more, or the service is none of ours."""
+    def forget_certificate_failure(self, db: Database, service: str) -> None:
+        """It is there, is none of ours any more, or is to be tried again at once."""
         db.execute("DELETE FROM certificate_failures WHERE service = ?", [service])
 
     @question

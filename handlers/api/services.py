@@ -79,6 +79,11 @@ async def scale(call: Call[Replicas, Nothing]) -> ShownApplied:
     return shown.applied(applied, await _live(call, applied.service), call.person)
 
 
+async def retry_certificate(call: Call[None, Nothing]) -> ShownService:
+    """The certificate authority is asked again at once; for `tls = "auto"`."""
+    return await _shown(call, await call.commands.retry_certificate(call.name))
+
+
 async def hold(call: Call[Reason, Nothing]) -> ShownService:
     """Automatic deployments are recorded but not run."""
     return await _shown(call, await call.commands.hold(call.name, call.body.reason))
@@ -116,6 +121,7 @@ ROUTES = (
     Route("DELETE", "/services/{name}", remove, on_service(Action.MANAGE), Removed),
     Route("POST", "/services/{name}/stop", stop, on_service(Action.MANAGE), ShownService),
     Route("POST", "/services/{name}/scale", scale, on_service(Action.MANAGE), ShownApplied, body=Replicas),
+    Route("POST", "/services/{name}/certificate", retry_certificate, on_service(Action.MANAGE), ShownService),
     Route("PUT", "/services/{name}/hold", hold, on_service(Action.MANAGE), ShownService, body=Reason),
     Route("DELETE", "/services/{name}/hold", resume, on_service(Action.DEPLOY), Outcome),
     Route("PUT", "/services/{name}/lock", lock, on_service(Action.DEPLOY), ShownService, body=LockWanted),

@@ -57,6 +57,16 @@ class ServiceCommands(Actor):
         return await self._apply(changed, expected=found.configuration)
 
     @needs(Action.MANAGE)
+    async def retry_certificate(self, service: str) -> Service:
+        """The certificate authority is asked again at once, whatever it said before."""
+        found = await self._store.service(service)
+        if found.configuration.site.tls != "auto":
+            raise Conflict(f"{service} gets no certificate by o8.", '`[site] tls = "auto"` in its file changes that.')
+        await self._store.forget_certificate_failure(service)
+        await self._record("retry_certificate", service)
+        return found
+
+    @needs(Action.MANAGE)
     async def hold(self, service: str, reason: str) -> Service:
         """Automatic deployments are recorded but not run, until `resume`."""
         hold = Hold(reason=stated(reason), actor=self._actor, since=datetime.now(UTC))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 from lab.app.frames import BadFrame, Frame, accept_key, encode_frame, read_frame
@@ -18,11 +20,12 @@ class Lost(Exception):
 
 
 class Target(NamedTuple):
-    """Where to connect, and the Host header to send."""
+    """Where to connect, and the Host header to send; by TLS when `root` is the certificate (PEM) to trust."""
 
     address: str
     port: int
     host: str = "localhost"
+    root: str = ""
 
 
 class Answer(NamedTuple):
@@ -43,7 +46,11 @@ class Connection:
     @classmethod
     async def open(cls, target: Target) -> Self:
         try:
-            return cls(target, *await asyncio.open_connection(target.address, target.port))
+            tls, host = (_trusting(target.root), target.host) if target.root else (None, None)
+            return cls(target, *await asyncio.open_connection(
+                target.address, target.port, ssl=tls, server_hostname=host))  # fmt: skip
+        except ssl.SSLCertVerificationError as problem:
+            raise Lost(f"certificate refused: {problem.verify_message}") from None
         except ConnectionRefusedError:
             raise Lost("connection refused") from None
         except OSError as problem:
@@ -90,6 +97,11 @@ class Connection:
 
     def close(self) -> None:
         self._writer.close()
+
+
+@lru_cache
+def _trusting(root: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=root)
 
 
 @contextmanager

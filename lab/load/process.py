@@ -22,7 +22,7 @@ class LoadProcess:
 
     def __init__(self, target: Target, mix: Mix = USUAL, *, rate: float = 0) -> None:
         self.report = Report()
-        address, port, host = target
+        address, port, host, _ = target
         options = {"seconds": AT_MOST_S, "rate": rate, "host": host, **mix._asdict()}
         self._arguments = [f"--url=http://{address}:{port}", "--json"]
         self._arguments += [f"--{name}={value}" for name, value in options.items()]

@@ -65,6 +65,7 @@ CASES: dict[str, Case] = {
     "remove": about(lambda c, s: c.remove(s)),
     "stop": about(lambda c, s: c.stop(s)),
     "scale": about(lambda c, s: c.scale(s, 2)),
+    "retry_certificate": about(lambda c, s: c.retry_certificate(s)),
     "hold": about(lambda c, s: c.hold(s, "why")),
     "resume": about(lambda c, s: c.resume(s)),
     "lock": about(lambda c, s: c.lock(s, "why")),
