@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast coverage lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs torture torture-tags contract explore rounds pictures docs lock clean
+.PHONY: help setup demo run test test-fast coverage lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs bench-catalogue torture torture-tags contract explore rounds pictures docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
@@ -45,7 +45,7 @@ format: setup  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs  ## all benchmarks; they write docs/results/
+bench: bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs bench-catalogue  ## all benchmarks; they write docs/results/
 
 bench-switch: setup  ## how many requests a deployment loses, with the naive order as control
 	$(BIN)/python -m lab.bench_switch
@@ -67,6 +67,9 @@ bench-listing: setup  ## how soon lists answer with 200 services, and that they 
 
 bench-logs: setup  ## what it costs that 200 people follow a log of 5,000 lines in a second
 	$(BIN)/python -m lab.bench_logs
+
+bench-catalogue: setup  ## what a catalogue of 300 packages costs of GitHub's limit, and that lists do not wait for GitHub
+	$(BIN)/python -m lab.bench_catalogue
 
 torture: setup  ## deliveries while o8 is killed at its own writes (KILLS=250, about 6 minutes); writes docs/results/
 	$(BIN)/python -m lab.torture --kills $(or $(KILLS),250)
