@@ -23,7 +23,7 @@ def available(session: Session, limit: int, is_all: bool) -> None:
 
     def in_words() -> None:
         rows = ([p["image"], p["tag"] or "-", ago(p["pushed_at"]), p["repository"] or "-"] for p in found["packages"])
-        nothing = "No image is known that no service uses."
+        nothing = "Nothing to install: every image that o8 knows is used by a service, or dismissed."
         session.output.table(("Image", "Newest tag", "Pushed", "Repository"), rows, nothing=nothing)
         _tell_the_rest(session, found, "packages")
 

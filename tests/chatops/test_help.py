@@ -23,7 +23,7 @@ async def test_the_admin_is_told_of_every_command(talks: Talks) -> None:
 
 async def test_help_lists_what_one_may_do_somewhere(talks: Talks) -> None:
     anybody = {"access", "hello", "help", "request", "services", "whoami"}
-    looking = {"status", "releases", "diff", "queue", "locks"}
+    looking = {"status", "releases", "versions", "diff", "queue", "locks"}
     deploying = {"deploy", "rollback", "restart", "resume", "approve", "reject", "cancel", "lock", "unlock"}
     managing = {"start", "stop", "scale", "hold", "route", "mute", "unmute"}
     for who, expected in (

@@ -45,7 +45,7 @@ INSIDE = {  # the scope is among their words, or in what they are about: `Comman
 }
 # Written down once more, by hand: a change of what a command needs has to be meant.
 NEEDS = {
-    Action.VIEW_STATUS: {"status", "releases", "diff", "queue", "locks"},
+    Action.VIEW_STATUS: {"status", "releases", "versions", "diff", "queue", "locks"},
     Action.DEPLOY: {"deploy", "rollback", "restart", "resume", "approve", "reject", "cancel", "lock", "unlock"},
     Action.MANAGE: {"start", "stop", "scale", "hold", "route", "mute", "unmute"},
     Action.VIEW_LOGS: {"logs"},

@@ -31,7 +31,7 @@ def shown(reply: Reply) -> str:
 
 async def test_nothing_to_install_says_what_to_do(talks: Talks) -> None:
     reply = await talks.say(ROOT, "available")
-    assert reply.text == "No image that no service uses is known."
+    assert reply.text == "Nothing to install: every image that o8 knows is used by a service, or dismissed."
     assert reply.details == (
         "GitHub's packages are not listed: set `GITHUB_PAT`, a classic token with `read:packages`.",
     )
@@ -48,7 +48,7 @@ async def test_two_hundred_packages_fit_and_can_be_narrowed_down(talks: Talks) -
     narrow = await talks.say(ROOT, "available PACKAGE-01")
     assert [row[0] for row in narrow.table[1:]] == [image for image in images if "package-01" in image]
     assert (await talks.say(ROOT, "available nothing of this")).text == (
-        "No image that no service uses has 'nothing of this' in its name."
+        "No image that could be installed has 'nothing of this' in its name."
     )
 
 
