@@ -85,6 +85,7 @@ def settings_text(choices: Choices, before: str, webhook_secret: str) -> str:
     wanted["GITHUB_WEBHOOK_SECRET"] = known.get("GITHUB_WEBHOOK_SECRET") or webhook_secret
     if known.get("GITHUB_WEBHOOK_SECRET_FILE"):
         del wanted["GITHUB_WEBHOOK_SECRET"]
+    wanted["PUBLIC_URL"] = known.get("PUBLIC_URL") or (f"https://{choices.host.lower()}" if choices.host else "")
     wanted["BASE_DOMAIN"] = choices.base_domain
     wanted["DOCKER_USERNAME"] = choices.registry_user
     wanted["GITHUB_PAT"] = choices.registry_token
@@ -117,6 +118,7 @@ def remaining(choices: Choices, settings: str, found: Found, *, shows_secret: bo
     secret = values.get("GITHUB_WEBHOOK_SECRET", "")
     told = secret if shows_secret and secret else f"GITHUB_WEBHOOK_SECRET of {SETTINGS}"
     yield (f"At GitHub, Settings, Webhooks, Add webhook: payload URL https://{host}/webhooks/github, content type "
-           f"application/json, secret {told}, and of the events only Packages")  # fmt: skip
+           f"application/json, secret {told}, and of the events only Packages. With PUBLIC_URL and a token that has "
+           f"admin:org_hook: sudo -u {USER} o8 github setup OWNER")  # fmt: skip
     yield f"Add the first service: sudo -u {USER} o8 service apply web.toml (docs/services.md), then o8 deploy web"
     yield "Slack, when you like: docs/slack.md takes ten minutes"
