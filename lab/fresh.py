@@ -83,12 +83,16 @@ class Story:
         """A visitor of port 80 gets `version`, at the latest within a minute."""
         wait_until(lambda: self.machine.visit(HOST) == (200, f"{version}\n"), f"{version} for a visitor")
 
+    def serves_any(self) -> None:
+        status, text = self.machine.visit(HOST)
+        if status != 200:
+            raise RuntimeError(f"a visitor got {status}: {text}")
+
     def push(self, version: str) -> None:
         busybox_image(self.machine.engine_host, IMAGE, version, environment={"VERSION": version})
 
     def deliver(self, version: str) -> str:
-        """A push and GitHub's signed word of it; o8's answer."""
-        self.push(version)
+        """GitHub's signed word of a push; o8's answer, empty when it gave none."""
         raw = github.encode(github.push(IMAGE, version))
         secret = self.machine.run(f"sed -n s/^GITHUB_WEBHOOK_SECRET=//p {SETTINGS}").strip()
         head = " ".join(f"-H '{name}: {value}'" for name, value in github.headers(secret, raw).items())
@@ -98,7 +102,7 @@ class Story:
             inside = " ".join(self.machine.in_its_network)
             url = "http://127.0.0.1:8080/webhooks/github"
             line = f"{inside} curl --silent --max-time 10 {head} --data-binary @{body.name} {url}"
-            return subprocess.run(line, shell=True, capture_output=True, text=True, check=True).stdout  # noqa: S602
+            return subprocess.run(line, shell=True, capture_output=True, text=True).stdout  # noqa: S602
 
     def doctor_is_content(self) -> None:
         found = json.loads(self.machine.run(f"{AS_O8} doctor --json"))
@@ -138,11 +142,13 @@ def deploy(story: Story) -> None:
         machine.run(f"{AS_O8} service apply /srv/web.toml && {AS_O8} deploy web")
         story.serves("0001")
     with story.step("a signed webhook: visitors get 0002"):
+        story.push("0002")
         answer = story.deliver("0002")
         if '"accepted"' not in answer:
             raise RuntimeError(answer)
         story.serves("0002")
     with story.step("o8 is killed; systemd starts it again, and visitors get 0003 that was pushed then"):
+        story.push("0003")
         machine.run("systemctl kill -s KILL orchestr8")
         wait_until(lambda: '"accepted"' in story.deliver("0003"), "o8 after the kill")
         story.serves("0003")
@@ -151,22 +157,22 @@ def deploy(story: Story) -> None:
 def upkeep(story: Story) -> None:
     """docs/operations.md."""
     machine = story.machine
-    with story.step("Backup and Restore: env set, back to before it, forward again"):
+    with story.step("Backup, a push of 0004, Restore: sites are up, and o8 finds 0004 again"):
         for line in lines_of("docs/operations.md", "Backup"):
             machine.run(line)
+        story.push("0004")
         story.deliver("0004")
         story.serves("0004")
-        machine.run(f"{AS_O8} hold web 'as it was'")
         for line in lines_of("docs/operations.md", "Restore"):
             machine.run(line)
-            story.serves("0004")
-        machine.run(f"{AS_O8} deploy web 0004")
+            story.serves_any()
+        story.serves("0004")
         story.doctor_is_content()
     with story.step("Upgrade, with a newer checkout"):
         checkout(machine)
         for line in lines_of("docs/operations.md", "Upgrade"):
             machine.run(line, folder=CHECKOUT)
-            story.serves("0004")
+            story.serves_any()
     with story.step("o8 rotate-key, o8 prune --dry-run, o8 user password admin by root"):
         machine.run(f"{AS_O8} rotate-key && {AS_O8} prune --dry-run")
         machine.run("sudo o8 user password admin", text="a-new-password-of-admin\n")
@@ -175,22 +181,25 @@ def upkeep(story: Story) -> None:
 def trouble(story: Story) -> None:
     """docs/operations.md, "What to do when"."""
     machine = story.machine
-    with story.step("somebody's broken nginx file: the deployment fails, 0004 serves; mended: 0005"):
+    with story.step("somebody's broken nginx file: a site cannot be changed, and 0004 serves; mended: it can"):
         broken = machine.root / "etc/nginx/conf.d/somebody.conf"
         broken.write_text("server { listen 80; servername x; }\n")
-        story.push("0005")
-        machine.run(f"{AS_O8} deploy web 0005", code=1)
+        (machine.root / "srv/web.toml").write_text(SERVICE + '[site]\nmax_body_size = "20m"\n')
+        apply = f"{AS_O8} service apply /srv/web.toml && {AS_O8} deploy web"
+        said = machine.run(f"{apply} || true")
+        if "somebody.conf" not in said:
+            raise RuntimeError(f"nobody named the file: {said}")
         story.serves("0004")
         broken.unlink()
-        machine.run(f"{AS_O8} deploy web 0005")
-        story.serves("0005")
+        machine.run(apply)
+        story.serves("0004")
     with story.step("Docker stops, and is started: all is back without a command to o8"):
         machine.run("systemctl stop docker docker.socket && systemctl start docker")
-        story.serves("0005")
+        story.serves("0004")
     with story.step("power cut, and boot: all is back by itself"):
         story.power_cut()
         story.boot()
-        story.serves("0005")
+        story.serves("0004")
         wait_until(lambda: "active" in machine.run("systemctl is-active orchestr8 || true"), "o8 after the boot")
         story.doctor_is_content()
 

@@ -19,10 +19,11 @@ import pytest
 from bot import vault as keys
 from bot.configuration import read_toml
 from bot.errors import Conflict, InvalidInput, O8Error, StoreUnavailable
-from bot.models import Hold
+from bot.models import Hold, State
 from bot.restore import Damaged, check, restore
 from bot.store import AlreadyRunning, Store
 from tests.small_house import House, open_house
+from tests.store.ledger import Ledger
 
 CANARY = "canary-3f9c1b7e-value"
 WEBHOOK = "canary-webhook-secret-0123456789"
@@ -70,6 +71,31 @@ async def test_another_machine_serves_the_same_services_afterwards(tmp_path: Pat
         assert CANARY in await house.services.operations.environment("web")
         assert await house.services.store.verify_audit() is None
         assert (await house.services.store.audit(1))[0].action == "restore"
+
+
+async def test_what_was_under_way_is_judged_by_the_backup_and_not_by_flags_of_another_time(tmp_path: Path) -> None:
+    """Found by `make fresh`: of a backup made while 0002 was drained, 0001 came back, with a hold."""
+    async with open_house(tmp_path / "one") as house:
+        ledger = Ledger(house.services.store)
+        for name in ("web", "shop"):
+            await ledger.service(name)
+            await ledger.release("0001", 1, name)
+        switched = await ledger.switch("0002", 2)
+        await house.services.store.enter(switched.id, State.DRAINING, "b")
+        await ledger.want("shop", tag="0002")
+        begun = await ledger.claim("shop")
+        await house.services.store.enter(begun.id, State.STARTING, "b")
+        file = await backup(house, tmp_path / "b.o8", with_key=True)
+    restore(file, tmp_path / "two", "cli:ann")
+    store = await Store.open(tmp_path / "two/o8.sqlite")
+    found = [await store.deployment(each.id) for each in (switched, begun)]
+    assert [(each.state, each.slot, each.finished_at is None) for each in found] == [
+        (State.SUCCEEDED, "b", False), (State.QUEUED, None, True),
+    ]  # fmt: skip
+    web = await store.service("web")
+    assert (web.live, web.hold) == (switched.id, None)
+    assert all(step.ended_at for each in found for step in each.steps)
+    await store.close()
 
 
 async def test_no_secret_is_in_it_and_what_people_need_is(tmp_path: Path) -> None:

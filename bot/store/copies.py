@@ -14,6 +14,7 @@ from sqlite_utils import Database
 
 from bot.store.audit import broken_from, record
 from bot.store.connection import Connection, Translated, only_one, rows
+from bot.store.deployments import as_restored
 from bot.store.migrations import schema
 
 _CHECK = "PRAGMA integrity_check(5)"  # https://sqlite.org/pragma.html#pragma_integrity_check
@@ -70,7 +71,8 @@ def held(database: Path) -> Iterator[None]:
 def put_in_place(copy: Path, database: Path, aside: Path, actor: str, of: str) -> None:
     """`copy` becomes `database`, at one moment; what was there is kept at `aside`. Needs `held`.
 
-    Sessions of then are ended, and the audit says who restored what was made at `of`. Raises `StoreUnavailable`.
+    Sessions and deployments of then are ended, and the audit says who restored what was made at `of`.
+    Raises `StoreUnavailable`.
     """
     with Translated():
         _prepare(copy, actor, of)
@@ -122,6 +124,7 @@ def _prepare(copy: Path, actor: str, of: str) -> None:
         schema.apply(db)
         db.execute("BEGIN IMMEDIATE")
         db.execute("DELETE FROM sessions")  # ended since, perhaps because somebody had to go
+        as_restored(db)
         record(db, actor, "restore", "o8", {"backup_of": of})
         db.execute("COMMIT")
     with copy.open("rb") as file:

@@ -11,7 +11,7 @@ from sqlite_utils import Database
 from bot.errors import Conflict, Locked
 from bot.models import Deployment, Hold, Kind, Service, Slot, State, Wanted
 from bot.store.connection import Connection, change, now, rows
-from bot.store.history import find_deployment, select_deployments
+from bot.store.history import ENDED, find_deployment, select_deployments
 from bot.store.services import find_service, set_hold
 
 _KEEP_THE_IMAGE = (Kind.RESTART, Kind.START, Kind.CONFIGURE)
@@ -85,17 +85,7 @@ class Deployments(Connection):
     @change
     def requeue(self, db: Database, id: int) -> None:
         """Back to the queue after a kill; gives way when something newer is waiting, or was approved, by now."""
-        deployment = find_deployment(db, id)
-        _end_open_step(db, id)
-        newer = rows(
-            db, f"""SELECT id FROM deployments WHERE service = ? AND state IN ({_PENDING})
-                AND (id > ? OR state = ?)""",  # noqa: S608
-            [deployment.service, id, State.QUEUED],
-        )  # fmt: skip
-        if newer:
-            _update(db, id, state=State.SUPERSEDED, slot=None, finished_at=now())
-        else:
-            _update(db, id, state=State.QUEUED, slot=None)
+        back_to_queue(db, find_deployment(db, id))
 
     @change
     def finish(self, db: Database, id: int, ending: State, *, error_code: str = "", error: str = "",
@@ -183,6 +173,32 @@ def want(db: Database, wanted: Wanted) -> Deployment:
 def switched(db: Database, deployment: Deployment) -> None:
     db.execute("UPDATE deployments SET switched_at = coalesce(switched_at, ?) WHERE id = ?", [now(), deployment.id])
     db.execute("UPDATE services SET live = ?, is_stopped = 0 WHERE name = ?", [deployment.id, deployment.service])
+
+
+def back_to_queue(db: Database, deployment: Deployment) -> None:
+    _end_open_step(db, deployment.id)
+    newer = rows(
+        db, f"""SELECT id FROM deployments WHERE service = ? AND state IN ({_PENDING})
+            AND (id > ? OR state = ?)""",  # noqa: S608
+        [deployment.service, deployment.id, State.QUEUED],
+    )  # fmt: skip
+    if newer:
+        _update(db, deployment.id, state=State.SUPERSEDED, slot=None, finished_at=now())
+    else:
+        _update(db, deployment.id, state=State.QUEUED, slot=None)
+
+
+def as_restored(db: Database) -> None:
+    """Ends what was under way when a backup was made: the flags and containers that are there now are not of then, and
+    `Deployer.pick_up` would draw false conclusions from them. What served has succeeded, the rest begins again.
+    """
+    query = f"SELECT * FROM deployments WHERE state NOT IN ({ENDED}, {_PENDING}) ORDER BY id"  # noqa: S608
+    for deployment in select_deployments(db, query, []):
+        if deployment.switched_at is None:
+            back_to_queue(db, deployment)
+        else:
+            _end_open_step(db, deployment.id)
+            _update(db, deployment.id, state=State.SUCCEEDED, finished_at=now())
 
 
 def _first_state(service: Service, wanted: Wanted) -> State:
