@@ -11,6 +11,8 @@ from bot.store.asks import Asks
 from bot.store.audit import Audit
 from bot.store.cards import Cards
 from bot.store.catalogue import Catalogue
+from bot.store.certificates import Certificates
+from bot.store.changes import ChangesKept
 from bot.store.connection import AlreadyRunning
 from bot.store.copies import Copies
 from bot.store.counters import Counters
@@ -33,6 +35,6 @@ __all__ = ["AlreadyRunning", "Store"]
 
 class Store(
     Services, History, Deployments, Releases, Deliveries, Packages, NewestTags, Audit, Health, People, Requests,
-    Logins, Alarms, Answers, Asks, Cards, Catalogue, Certificates, Told, Counters, Meta, Copies,
+    Logins, Alarms, Answers, Asks, Cards, Catalogue, ChangesKept, Certificates, Told, Counters, Meta, Copies,
 ):  # fmt: skip
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

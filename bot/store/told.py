@@ -16,7 +16,9 @@ from bot.store.history import select_deployments
 # the one after it has proven itself.
 _SERVES = """EXISTS (SELECT 1 FROM services AS s JOIN deployments AS l ON l.id = s.live WHERE NOT s.is_stopped
     AND (l.id = d.id OR (l.previous = d.id AND l.state NOT IN (SELECT state FROM ended_states))))"""
-_TRUE = f"""CASE WHEN d.state IN ('waiting', 'queued') THEN CASE told.status WHEN '' THEN 'queued' ELSE told.status END
+# While its image is looked up it may turn out to be of another commit. Nothing goes back to the queue at GitHub.
+_TRUE = f"""CASE WHEN d.state IN ('waiting', 'queued') AND told.status = '' THEN 'queued'
+    WHEN d.state IN ('waiting', 'queued', 'resolving') THEN told.status
     WHEN d.state = 'succeeded' THEN CASE WHEN {_SERVES} THEN 'success' ELSE 'inactive' END
     WHEN d.state IN ('failed', 'rolled_back', 'needs_attention') THEN 'failure'
     WHEN d.state IN (SELECT state FROM ended_states) THEN 'inactive'

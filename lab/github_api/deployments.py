@@ -5,6 +5,7 @@ https://docs.github.com/en/rest/deployments, https://docs.github.com/en/rest/com
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -54,9 +55,10 @@ class Deployed:
 class Deployments(Part):
     """`commits_of` has the commits of each repository (`acme/web`), oldest first; `commit` adds one.
 
-    `deployed` has all deployments, oldest first; `told` each status with its deployment's number, in the order they came.
+    `deployed` has all deployments, oldest first; `told` each status with its deployment's number, as they came.
     `read_only`: repositories whose installation may not write deployments. `answers_lost`: so many of the next
-    `POST`s are obeyed and then cut off.
+    `POST`s are obeyed and then cut off. `held`: the `POST` of this number (from 1) is obeyed and its answer kept back,
+    while `is_held`.
     """
 
     def __init__(self) -> None:
@@ -66,6 +68,9 @@ class Deployments(Part):
         self.told: list[tuple[int, str]] = []
         self.read_only: set[str] = set()
         self.answers_lost = 0
+        self.posts = 0
+        self.held = 0
+        self.is_held = False
 
     def commit(self, repository: str, login: str | None = "ada", *, name: str = "Ada", message: str = "",
                parent: str | None = None) -> str:  # fmt: skip
@@ -118,13 +123,20 @@ class Deployments(Part):
             if name in self.read_only and request.method == "POST":
                 return refusal(403, "Resource not accessible by integration")
             answer: web.StreamResponse = await handler(request)
-            if request.method == "POST" and answer.status == 201 and self.answers_lost > 0:
-                self.answers_lost -= 1
-                if request.transport:
-                    request.transport.abort()
+            if request.method == "POST" and answer.status == 201:
+                await self._obeyed(request)
             return answer
 
         return guarded
+
+    async def _obeyed(self, request: web.Request) -> None:
+        self.posts += 1
+        self.is_held = self.posts == self.held
+        while self.is_held:  # noqa: ASYNC110 - ended from another thread
+            await asyncio.sleep(0.02)
+        if self.answers_lost > 0 and request.transport:
+            self.answers_lost -= 1
+            request.transport.abort()
 
     def _sees(self, caller: Caller, repository: str) -> bool:
         if caller.kind == "person":
