@@ -66,9 +66,10 @@ class Offers:
         Raises `InvalidInput` for what is no image; `NotFound`, `Conflict` for a short name that none has, or several.
         """
         found = _REFERENCE.fullmatch(reference.strip())
-        if not found or not _NAME.fullmatch(found["image"]):
+        if not found or not _NAME.fullmatch(found["image"].lower()):  # GitHub shows owners as they are written
             raise InvalidInput(f"{reference!r:.140} is no image.", "Such as `ghcr.io/acme/web:0005`, in lower case.")
-        image, first = found["image"], found["image"].partition("/")[0]
+        image = found["image"].lower()
+        first = image.partition("/")[0]
         if "/" not in image or not (set(first) & set(".:") or first == "localhost"):
             image = await self._named(image)
         return image, found["tag"] or "", found["digest"] or ""
@@ -104,7 +105,7 @@ class Offers:
                 raise
             known = []  # the list of a package that is new may come later than its first tag
         images = [one for one in known if not one.startswith("sha256-")]  # the others are signatures
-        if tag := chosen(images, pushed or (heard if heard in images else "")):
+        if tag := chosen(images, pushed or (heard if heard in images or not images else "")):
             return tag
         some = f"It has {', '.join(known[-_MOST_NAMED:])}." if known else "It has none yet."
         raise InvalidInput(f"Which tag of {image}? {some}", f"Name one, such as `{image}:0001`.")

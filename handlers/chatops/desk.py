@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -149,9 +150,12 @@ class Desk:
         try:
             person = await allowed()
             try:
-                return await run(person)
+                reply = await run(person)
             except Locked as error:
                 return await locked(self._services, person, error)
+            if later := reply.later:
+                return replace(reply, later=lambda: self._guarded(allowed, lambda _: later(), asked))
+            return reply
         except O8Error as error:
             return refusal(error, asked)
         except Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -32,7 +33,8 @@ class Field(NamedTuple):
 class Form:
     """A modal. What is entered comes back to `desk.submit` as `name -> value`, never as text: it may be a secret.
 
-    `verb` is carried out with it; `fixed` are values that nobody enters, such as the service.
+    Without fields it is one to read. `verb` is carried out with it; `fixed` are values that nobody enters, such as the
+    service.
     """
 
     verb: str
@@ -54,5 +56,6 @@ class Reply:
     file_name: str = "o8.txt"
     buttons: tuple[Button, ...] = ()
     form: Form | None = None  # opened instead of the text where the place can show one
+    later: Callable[[], Awaitable[Reply]] | None = None  # `form` only says "wait"; what this returns replaces it
     is_public: bool = False
     is_refusal: bool = False

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any
 
 from bot.chat import Place
 from bot.notifiers.slack.blocks import Message, message, section
 from bot.notifiers.slack.client import SlackClient, SlackError
 from bot.notifiers.slack.text import escaped
-from handlers.chatops.reply import Reply
+from handlers.chatops.reply import Form, Reply
 from handlers.slack.following import Following
 from handlers.slack.forms import view_of
 from handlers.slack.replies import message_of
@@ -30,7 +30,9 @@ class Answers:
         """Shows a reply to the one who asked; a form where there is a `trigger` to open it with."""
         try:
             if reply.form and trigger:
-                await self._client.open_view(trigger, view_of(reply.form, place))
+                view = await self._client.open_view(trigger, view_of(reply.form, place))
+                if reply.later:
+                    self._spawn(self._replace(view, place, reply.form, reply.later))
                 return
             if reply.form:
                 words = f"{reply.text} Give it as a slash command, `/o8 ...`, which can open a form."
@@ -67,6 +69,16 @@ class Answers:
             await self._client.post(place.channel, found, thread=place.thread)
         else:
             await self._client.ephemeral(place.channel, place.user, found, thread=place.thread)
+
+    async def _replace(self, view: str, place: Place, shown: Form, later: Callable[[], Awaitable[Reply]]) -> None:
+        """Puts what took a while into the modal that waits for it: a form, or why there is none."""
+        reply = await later()
+        found = reply.form or Form(shown.verb, shown.title, "", (), about=reply.text)
+        try:
+            await self._client.update_view(view, view_of(found, place))
+        except SlackError as trouble:
+            if trouble.reason != "not_found":  # somebody has closed it
+                await self._late(place, trouble)
 
     async def _late(self, place: Place, trouble: SlackError) -> None:
         words = f"The form could not be opened ({trouble.reason}). Please give the command again."

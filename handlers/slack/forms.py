@@ -40,11 +40,12 @@ def view_of(form: Form, place: Place) -> dict[str, Any]:
     """The modal; where it was asked for travels in it."""
     about = [section(escaped(form.about))] if form.about else []
     metadata = _Metadata(verb=form.verb, fixed=form.fixed, place=place)
-    return {
+    found = {
         "type": "modal", "callback_id": CALLBACK, "private_metadata": metadata.model_dump_json(exclude_defaults=True),
-        "title": plain_text(form.title, 24), "submit": plain_text(form.submit, 24), "close": plain_text("Cancel", 24),
+        "title": plain_text(form.title, 24), "close": plain_text("Cancel" if form.fields else "Close", 24),
         "blocks": [*about, *map(_input, form.fields)],
     }  # fmt: skip
+    return found | ({"submit": plain_text(form.submit, 24)} if form.fields else {})
 
 
 def read(view: dict[str, Any]) -> Filled:

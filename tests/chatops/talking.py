@@ -74,10 +74,15 @@ class Talks:
 
     async def fill_in(self, who: str, form: Reply, **entered: str) -> Reply:
         """The answer to the form of a reply, with what somebody enters."""
+        form = await self.ready(form)
         assert form.form is not None, form
         assert entered.keys() <= {one.name for one in form.form.fields}
         values = {one.name: one.value for one in form.form.fields} | entered
         return await self.desk.submit(form.form.verb, form.form.fixed, values, actor(who), self.heard(who, "").place)
+
+    async def ready(self, reply: Reply) -> Reply:
+        """What replaces a form that only says "wait"."""
+        return await reply.later() if reply.later else reply
 
     async def press(self, who: str, reply: Reply, label: str) -> Reply:
         """The answer to the button of a reply whose label begins so."""

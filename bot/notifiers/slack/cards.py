@@ -224,16 +224,19 @@ def _request(request: AccessRequest) -> Rendered:
 
 def _package(package: Package) -> Rendered:
     image = span(package.image)
-    if package.state != "offered":
-        text = f"{image} was {package.state}."
-        return Rendered(message(text, [section(text)]))
     tag = f", as {span(package.tag)}" if package.tag else ""
+    if package.state != "offered":
+        text = f"{image} was {package.state}{f' as {named(package.service)}' if package.service else ''}."
+        if package.state == "installing":
+            text = f"{image} was pushed for the first time{tag}, and o8 makes a service of it."
+        return Rendered(message(text, [section(text)]))
     text = f"{image} was pushed for the first time{tag}, and no service uses it."
     choices = [
         Choice("Install", f"install {package.image}", "primary"),
         Choice("Not this one", f"dismiss {package.image}"),
     ]
-    return Rendered(message(text, [section(text), *actions(buttons(choices))]))
+    why = [context(f"o8 does not install it by itself: {escaped(package.note, 900)}")] if package.note else []
+    return Rendered(message(text, [section(text), *why, *actions(buttons(choices))]))
 
 
 def _disk(alarm: DiskAlarm) -> Rendered:

@@ -160,8 +160,14 @@ class SlackClient:
         if answer.status != 200 or text.strip() not in ("ok", '{"ok":true}', '{"ok": true}', ""):
             raise SlackError("response_url", f"Slack takes no answer there: {answer.status} {text[:100]!r}.")
 
-    async def open_view(self, trigger: str, view: dict[str, Any]) -> None:
-        await self._call("views.open", {"trigger_id": trigger, "view": view})
+    async def open_view(self, trigger: str, view: dict[str, Any]) -> str:
+        """A modal; its id."""
+        found = await self._call("views.open", {"trigger_id": trigger, "view": view})
+        return str((found.get("view") or {}).get("id", ""))
+
+    async def update_view(self, id: str, view: dict[str, Any]) -> None:
+        """Another view in a modal that is open. Slack keeps what was typed into inputs that both have."""
+        await self._call("views.update", {"view_id": id, "view": view})
 
     async def publish_home(self, user: str, view: dict[str, Any]) -> None:
         await self._call("views.publish", {"user_id": user, "view": view})
