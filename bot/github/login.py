@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-import jwt
-
 from bot.errors import GitHubError, GitHubNotInstalled, GitHubRefused, SettingsError
 
 if TYPE_CHECKING:
@@ -51,6 +49,8 @@ class AppLogin:
 
     def __init__(self, client_id: str, key: str) -> None:
         """`key`: the App's private key in PEM. Raises `SettingsError` when it is none."""
+        import jwt  # takes a megabyte, and most have no App
+
         self._client_id = client_id
         self._key = key
         self._installations: dict[str, _Installation] = {}
@@ -70,6 +70,8 @@ class AppLogin:
         return self._installations.setdefault(owner.lower(), _Installation(self, owner))
 
     def _signed(self) -> str:
+        import jwt
+
         now = int(time.time())
         # PyJWT refuses an `iss` that is no string: https://github.com/jpadilla/pyjwt/issues/1039
         claims = {"iat": now - BACKDATED_S, "exp": now + VALID_S, "iss": str(self._client_id)}
