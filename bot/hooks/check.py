@@ -19,13 +19,16 @@ KEPT = timedelta(days=3)  # GitHub knows no more
 
 
 class Look(NamedTuple):
-    """The webhooks of one place (`orgs/acme`, `repos/acme/web`). `setup`: the command for it."""
+    """The webhooks of one place (`orgs/acme`, `repos/acme/web`)."""
 
     place: str
-    setup: str
     ours: Sequence[Hook] = ()
     others: Sequence[Hook] = ()
     refusal: Finding | None = None
+
+    @property
+    def setup(self) -> str:
+        return reasons.setup_of(self.place)
 
     @property
     def subject(self) -> str:
@@ -99,16 +102,16 @@ class HookCheck:
 
     async def _of_owner(self, hooks: Hooks, owner: str) -> AsyncIterator[Finding]:
         """An organization's webhook hears of all its packages, a repository's of those that are linked to it."""
-        setup, looks = f"o8 github setup {owner}", list[Look]()
+        looks: list[Look] = []
         is_organization = await self._places.kind_of(owner) == "orgs"
         if is_organization:
-            looks.append(await self._look(hooks, f"orgs/{owner}", setup))
+            looks.append(await self._look(hooks, f"orgs/{owner}"))
         concerned = await self._concerned(owner)
         if not any(look.ours for look in looks):
             for name in sorted({name for name in concerned.values() if name}):
-                looks.append(await self._look(hooks, f"repos/{name}", f"{setup} --repo {name.partition('/')[2]}"))
+                looks.append(await self._look(hooks, f"repos/{name}"))
         if not any(look.ours for look in looks):
-            yield self._of_none(owner, looks, setup, is_organization=is_organization)
+            yield self._of_none(owner, looks)
             return
         is_complete = bool(looks[0].ours) and is_organization
         for look in looks:
@@ -117,24 +120,23 @@ class HookCheck:
         for image in () if is_complete else _unlinked(concerned):
             yield reasons.unlinked(image)
 
-    def _of_none(self, owner: str, looks: Sequence[Look], setup: str, *, is_organization: bool) -> Finding:
+    def _of_none(self, owner: str, looks: Sequence[Look]) -> Finding:
         """Nobody delivers to o8 from `owner`."""
         if refused := next((look.refusal for look in looks if look.refusal), None):
             return refused
         others = [hook for look in looks for hook in look.others]
-        if is_organization or looks:
-            command = setup if is_organization else looks[0].setup
-            return reasons.of_elsewhere(f"webhook of {owner}", others, self._places.url, command)
+        if looks:
+            return reasons.of_elsewhere(f"webhook of {owner}", others, self._places.url, looks[0].setup)
         return fault(f"webhook of {owner}", "A user has none for all packages, and none is linked to a repository.",
-                     f"`{setup} --repo REPOSITORY` makes one there.")  # fmt: skip
+                     f"`o8 github setup {owner} --repo REPOSITORY` makes one there.")  # fmt: skip
 
-    async def _look(self, hooks: Hooks, place: str, setup: str) -> Look:
+    async def _look(self, hooks: Hooks, place: str) -> Look:
         try:
             found = await hooks.of(place)
         except GitHubRefused as refusal:
-            return Look(place, setup, refusal=reasons.not_seen(place, refusal))
+            return Look(place, refusal=reasons.not_seen(place, refusal))
         ours = [hook for hook in found if is_same_address(hook.url, self._places.url)]
-        return Look(place, setup, ours, [hook for hook in found if hook not in ours])
+        return Look(place, ours, [hook for hook in found if hook not in ours])
 
     async def _of_look(self, hooks: Hooks, look: Look, *, is_needed: bool) -> AsyncIterator[Finding]:
         if look.refusal:

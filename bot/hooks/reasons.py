@@ -26,6 +26,12 @@ def needed(place: str) -> str:
     return f"For the webhooks of {name} a classic token needs `{scope}`, and its person must {who}."
 
 
+def setup_of(place: str) -> str:
+    """The command that makes or mends the webhook of `orgs/acme` or `repos/acme/web`."""
+    owner, _, repository = place.partition("/")[2].partition("/")
+    return f"o8 github setup {owner}{f' --repo {repository}' if repository else ''}"
+
+
 def not_seen(place: str, refusal: GitHubRefused) -> Finding:
     """The webhooks of `place`."""
     name = place.partition("/")[2] or "the App"
@@ -141,7 +147,7 @@ def _problem(answer: str) -> tuple[str, str]:
     except orjson.JSONDecodeError:
         return "", ""
     is_ours = isinstance(found, dict) and {"code", "detail", "next_step"} <= found.keys()
-    return (str(found["code"]), str(found["detail"])) if is_ours else ("", "")
+    return (str(found["code"]), str(found["detail"])[:300]) if is_ours else ("", "")
 
 
 def _is_same_host(one: str, two: str) -> bool:

@@ -15,7 +15,7 @@ from bot.settings import Settings
 from bot.store import Store
 
 PATIENCE_S, PAUSE_S = 20.0, 0.5  # for a ping; between two looks for it
-SKEW = timedelta(minutes=2)  # by which GitHub's clock and ours may differ
+RECENT = timedelta(minutes=10)  # GitHub's clock and ours may differ
 
 
 class HookSetup:
@@ -71,8 +71,8 @@ class HookSetup:
         )
 
     async def _set_up(self, hooks: Hooks, place: str, secret: str, *, is_dry_run: bool) -> list[Finding]:
-        name = place.partition("/")[2]
-        subject, url, started = f"webhook of {name}", self._places.url, datetime.now(UTC)
+        name, before = place.partition("/")[2], frozenset[str]()
+        subject, url = f"webhook of {name}", self._places.url
         try:
             ours = [hook for hook in await hooks.of(place) if is_same_address(hook.url, url)]
             hook = next((each for each in ours if each.is_active), ours[0] if ours else None)
@@ -83,6 +83,7 @@ class HookSetup:
                 done = ok(subject, f"Made: GitHub tells {url} of packages, as signed JSON.")
             else:
                 await hooks.repair(hook, url, secret)
+                before = frozenset(sent.guid for sent in await _pings(hooks, hook))
                 await hooks.ping(hook)
                 done = ok(subject, f"{_changed(hook)} The secret was set again.")
         except GitHubRefused as refusal:
@@ -90,7 +91,7 @@ class HookSetup:
                 raise
             raise Conflict(f"GitHub does not let o8 set the webhook of {name} ({refusal.status}).",
                            reasons.needed(place)) from None  # fmt: skip
-        return [done, *_spare(subject, ours, hook), await self._ping(hooks, hook, started)]
+        return [done, *_spare(subject, ours, hook), await self._ping(hooks, hook, before, reasons.setup_of(place))]
 
     async def _set_up_app(self, hooks: Hooks, owner: str, secret: str, *, is_dry_run: bool) -> list[Finding]:
         found = [] if await self._places.has_app(owner) else [reasons.not_installed(owner)]
@@ -111,21 +112,21 @@ class HookSetup:
             found.append(ok("ping", "GitHub sends none for an App. `o8 github check` after the next push says more."))
         return found
 
-    async def _ping(self, hooks: Hooks, hook: Hook, started: datetime) -> Finding:
-        """Whether o8 itself has seen the ping that was sent since `started`."""
+    async def _ping(self, hooks: Hooks, hook: Hook, before: frozenset[str], setup: str) -> Finding:
+        """Whether o8 itself has seen the ping that was just sent; `before`: those of earlier."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while True:
-                    if sent := await _last_ping(hooks, hook, started - SKEW):
-                        return await self._of_ping(hooks, hook, sent)
+                    for sent in await _pings(hooks, hook):
+                        if sent.guid not in before:
+                            return await self._of_ping(hooks, hook, sent, setup)
                     await asyncio.sleep(PAUSE_S)
         except TimeoutError:
             return warning(
                 "ping", f"GitHub has not sent it within {PATIENCE_S:.0f} s.", "`o8 github check` in a minute."
             )
 
-    async def _of_ping(self, hooks: Hooks, hook: Hook, sent: Sent) -> Finding:
-        setup = "o8 github setup"
+    async def _of_ping(self, hooks: Hooks, hook: Hook, sent: Sent, setup: str) -> Finding:
         if not sent.has_arrived:
             answer = await hooks.answer(hook.path, sent.id)
             return reasons.of_failure("ping", sent, answer, self._places.url, setup)
@@ -137,11 +138,10 @@ class HookSetup:
         return ok("ping", "GitHub's ping has arrived, and its signature is right.")
 
 
-async def _last_ping(hooks: Hooks, hook: Hook, since: datetime) -> Sent | None:
-    async for sent in hooks.deliveries(hook.path, since):
-        if sent.event == "ping":
-            return sent
-    return None
+async def _pings(hooks: Hooks, hook: Hook) -> list[Sent]:
+    """Of the last minutes, the newest first."""
+    since = datetime.now(UTC) - RECENT
+    return [sent async for sent in hooks.deliveries(hook.path, since) if sent.event == "ping"]
 
 
 def _would(hook: Hook | None, url: str) -> str:

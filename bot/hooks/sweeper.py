@@ -47,7 +47,8 @@ class Sweeper:
                 await self.sweep()
                 self._trouble = ""
             except O8Error as trouble:
-                _log.warning("Missed deliveries are not looked for now: %s", trouble)
+                is_known = str(trouble) == self._trouble
+                _log.log(logging.DEBUG if is_known else logging.WARNING, "Missed deliveries are not found: %s", trouble)
                 self._trouble = str(trouble)
                 wish = trouble.retry_after if isinstance(trouble, GitHubUnavailable) else 0
                 pause = min(max(wish, INTERVAL_S), LONGEST_PAUSE_S)
@@ -57,7 +58,7 @@ class Sweeper:
         """How many deliveries were asked for again. Raises `GitHubUnavailable` when GitHub's limit is used up."""
         count = 0
         for place in await self._places.all():
-            if time.monotonic() - self._refused.get(place.name, (-DAY_S, ""))[0] < DAY_S:
+            if _is_fresh(self._refused.get(place.name, (-DAY_S, ""))[0]):
                 continue
             try:
                 for path in await self._paths(place):
@@ -72,7 +73,7 @@ class Sweeper:
         subject = "missed deliveries"
         if self._trouble:
             return warning(subject, f"GitHub cannot be asked for them: {self._trouble}", "Polling finds what is new.")
-        refused = [what for at, what in self._refused.values() if time.monotonic() - at < DAY_S]
+        refused = [what for at, what in self._refused.values() if _is_fresh(at)]
         ours = sum(len(paths) for _, paths in self._ours.values())
         if refused and not ours:
             more = f" And {len(refused) - 1} places more." if len(refused) > 1 else ""
@@ -141,7 +142,15 @@ class Sweeper:
             return not any(sent.has_arrived for sent in tries)
 
     def _note(self, place: Place, refusal: GitHubRefused) -> None:
-        """Once a day a line: without the right, polling does it."""
+        """A line a day for organizations, and one for repositories: without the right, polling does it."""
+        kind = place.name.partition("/")[0]
+        is_told = any(name.startswith(kind) and _is_fresh(at) for name, (at, _) in self._refused.items())
         self._ours.pop(place.name, None)
         self._refused[place.name] = (time.monotonic(), needed(place.name))
-        _log.warning("Missed deliveries of %s are left to polling: %s %s", place.name, refusal, needed(place.name))
+        _log.log(logging.DEBUG if is_told else logging.WARNING, "Missed deliveries of %s are left to polling: %s %s",
+                 place.name, refusal.message, needed(place.name))  # fmt: skip
+
+
+def _is_fresh(at: float) -> bool:
+    """Whether a refusal of that time still counts."""
+    return time.monotonic() - at < DAY_S

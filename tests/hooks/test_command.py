@@ -101,6 +101,8 @@ async def test_a_ping_that_cannot_arrive_is_explained(o8: Run, front: Front, hou
     await front.close()
     text = await told(o8, "setup", "acme", code=1)
     assert "FAULT   ping: The ping delivery of" in text and "GitHub cannot reach" in text
+    await front.open()
+    assert "GitHub's ping has arrived" in await told(o8, "setup", "acme"), "what an older ping met is over"
 
 
 async def test_a_user_has_webhooks_of_repositories_only(o8: Run, api: FakeGitHub, house: House) -> None:

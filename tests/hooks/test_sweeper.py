@@ -186,6 +186,20 @@ async def test_without_the_right_it_is_quiet_for_a_day_and_doctor_says_which_rig
     assert found.state == "warning" and "`admin:org_hook`" in found.message
 
 
+async def test_many_repositories_without_the_right_are_one_line_in_the_log(
+    house: House, api: FakeGitHub, sweeper: Sweeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(20):
+        api.publish("acme", f"n{number}", "0001")
+        api.repositories["acme", f"n{number}"] = f"acme/n{number}"
+    await house.services.catalogue.refresh()
+    api.scopes = {"read:packages", "admin:org_hook"}
+    await sweeper.sweep()
+    assert sum("/repos/" in line for line in api.asked) == 21
+    told = [record for record in caplog.records if record.name == "bot.hooks.sweeper"]
+    assert [record.levelname for record in told if record.levelname != "DEBUG"] == ["WARNING"]
+
+
 async def test_who_may_read_and_not_write_asks_once_for_each(
     api: FakeGitHub, front: Front, hook: StoredHook, sweeper: Sweeper
 ) -> None:
