@@ -374,7 +374,7 @@ async def test_a_new_image_can_be_installed_or_refused_until_it_was(store: Store
     assert [b["text"]["text"] for b in screen.buttons(found.message.blocks)] == ["Install", "Not this one"]
     await store.package_installed("ghcr.io/acme/new", "new-2")
     _, words = await shown(store, CardKind.PACKAGE, "ghcr.io/acme/new")
-    assert words == "`ghcr.io/acme/new` was installed as `new-2`."
+    assert words == "`ghcr.io/acme/new` was installed as new-2."
     await store.dismiss_package("ghcr.io/acme/new")
     _, words = await shown(store, CardKind.PACKAGE, "ghcr.io/acme/new")
     assert words == "`ghcr.io/acme/new` was dismissed."
