@@ -360,6 +360,24 @@ async def test_a_package_that_a_card_offers_is_taken_back_and_offered_again(
     assert await available(store) == {"acme/blog": "0001", "acme/web": "0001"}
 
 
+async def test_the_card_of_what_was_installed_stays_when_github_removes_it(
+    api: FakeGitHub, store: Store, catalogue: Catalogue
+) -> None:
+    await store.write(lambda db: seen(db, image("web"), "0001", "sha256:" + "a" * 64))
+    await store.apply(read({"name": "web", "image": image("web"), "port": 80}), 100)
+    await store.package_installed(image("web"), "web")
+    api.publish("acme", "blog", "0001")
+    api.publish("acme", "web", "0001")
+    await catalogue.refresh()
+    (card,) = await store.read(lambda db: db.execute("SELECT wanted FROM cards WHERE kind = 'package'").fetchone())
+    api.packages.pop(("acme", "web"))
+    await catalogue.refresh()
+    await store.forget_service("web")
+    assert await available(store) == {"acme/blog": "0001"}
+    (after,) = await store.read(lambda db: db.execute("SELECT wanted FROM cards WHERE kind = 'package'").fetchone())
+    assert after == card
+
+
 async def test_an_older_list_does_not_change_what_is_being_installed(
     api: FakeGitHub, store: Store, catalogue: Catalogue
 ) -> None:

@@ -98,7 +98,9 @@ def seen(db: Database, image: str, tag: str, digest: str, delivery: str = "", co
 def gone(db: Database, image: str) -> None:
     """GitHub has it no more. What somebody has dismissed stays dismissed, should it come back."""
     db.execute("DELETE FROM packages WHERE image = ? AND state = 'listed'", [image])
-    if rows(db, "SELECT 1 FROM packages WHERE image = ? AND state NOT IN ('dismissed', 'removed')", [image]):
+    # Its card says what somebody made of it; that stays true.
+    db.execute("UPDATE packages SET state = 'removed' WHERE image = ? AND state = 'installed'", [image])
+    if rows(db, "SELECT 1 FROM packages WHERE image = ? AND state IN ('offered', 'installing')", [image]):
         _set_state(db, image, "removed")
 
 
