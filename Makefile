@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast coverage lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs bench-catalogue torture torture-tags contract explore rounds pictures docs lock clean
+.PHONY: help setup demo run test test-fast coverage lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs bench-catalogue torture torture-tags fresh contract explore rounds pictures docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
@@ -76,6 +76,9 @@ torture: setup  ## deliveries while o8 is killed at its own writes (KILLS=250, a
 
 torture-tags: setup  ## builds that push two at a time (RUNS=200): no tag may be used twice; writes docs/results/
 	$(BIN)/python -m lab.torture_tags --runs $(or $(RUNS),200)
+
+fresh: setup  ## o8 on a fresh Debian by the words of the guides: install, backup, upgrade, moving host; as root; writes docs/results/
+	$(BIN)/python -m lab.fresh
 
 contract: setup  ## whether the API keeps its description, by made-up requests (MINUTES=10 SEED=1); writes docs/results/
 	$(BIN)/python -m lab.contract --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

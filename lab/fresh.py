@@ -33,6 +33,10 @@ watch = 1
 [health]
 path = "/"
 within = 20
+
+[[volumes]]
+name = "data"
+path = "/data"
 """
 SETTINGS = "/etc/orchestr8/.env"
 CHECKOUT = "/root/checkout"
@@ -41,13 +45,11 @@ AS_O8 = "sudo -u orchestr8 o8"
 MOST_EXPOSED = 2.5  # of 10; see tests/test_units.py
 
 
-def lines_of(page: str, heading: str) -> list[str]:
-    """The commands of the first block below `heading`, without their comments."""
-    text = (results.ROOT / page).read_text().partition(f"\n## {heading}\n")[2]
-    found = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
-    if found is None:
-        raise LookupError(f"{page} has no commands below {heading!r}")
-    return [re.sub(r"\s+#.*", "", line) for line in found[1].splitlines()]
+def lines_of(page: str, heading: str, block: int = 0) -> list[str]:
+    """The commands of a block below `heading`, without their comments."""
+    text = (results.ROOT / page).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    found = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return [re.sub(r"\s+#.*", "", line) for line in found[block].splitlines()]
 
 
 class Story:
@@ -193,6 +195,14 @@ def trouble(story: Story) -> None:
         broken.unlink()
         machine.run(apply)
         story.serves("0004")
+    with story.step("the database is damaged: o8 doctor or the start says so, and the last backup is restored"):
+        damage(machine)
+        story.serves("0004")
+        for line in lines_of("docs/operations.md", "Restore"):
+            machine.run(line)
+            story.serves_any()
+        story.serves("0004")
+        story.doctor_is_content()
     with story.step("Docker stops, and is started: all is back without a command to o8"):
         machine.run("systemctl stop docker docker.socket && systemctl start docker")
         story.serves("0004")
@@ -202,6 +212,39 @@ def trouble(story: Story) -> None:
         story.serves("0004")
         wait_until(lambda: "active" in machine.run("systemctl is-active orchestr8 || true"), "o8 after the boot")
         story.doctor_is_content()
+
+
+def damage(machine: FreshMachine) -> None:
+    """Pages in the middle of the database are overwritten, as by a broken disk, while o8 does not run."""
+    machine.run("systemctl stop orchestr8")
+    with (machine.root / "var/lib/orchestr8/o8.sqlite").open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 100_000)
+    said = machine.run(f"(systemctl start orchestr8 && {AS_O8} doctor || true) 2>&1; journalctl -u orchestr8 -n 20")
+    if not re.search("malformed|damaged", said):
+        raise RuntimeError(f"nobody spoke of damage: {said}")
+
+
+def moving(story: Story, there: Story) -> None:
+    """docs/operations.md, "Moving to another host": `there` is one more fresh machine."""
+    with story.step("Moving to another host: it serves 0004 there, with its volume"):
+        (story.machine.root / "var/lib/orchestr8/volumes/web/data/kept").write_text("kept\n")
+        for line in lines_of("docs/operations.md", "Moving to another host"):
+            story.machine.run(line)
+            story.serves("0004")
+        for name in ("root/move.o8", "root/volumes.tgz", "etc/orchestr8/.env"):
+            shutil.copy(story.machine.root / name, there.machine.root / "root")
+        story.power_cut()
+        there.boot()
+        _, pip, init, *_ = lines_of("README.md", "Run it for real")
+        checkout(there.machine)
+        there.machine.run(pip, folder=CHECKOUT)
+        there.machine.run(init)
+        for line in lines_of("docs/operations.md", "Moving to another host", 1):
+            there.machine.run(line)
+        there.serves("0004")
+        if there.machine.run("docker exec $(docker ps -q --filter name=^o8-web) cat /data/kept") != "kept\n":
+            raise RuntimeError("the volume was lost")
 
 
 def checkout(machine: FreshMachine) -> None:
@@ -222,21 +265,29 @@ def provide_libraries(machine: FreshMachine) -> None:
     (machine.root / "etc/pip.conf").write_text("[global]\nno-index = true\nfind-links = /srv/wheels\n")
 
 
+def tell(story: Story, there: Story) -> None:
+    """All of it; `there`: as fresh as the other."""
+    checkout(story.machine)
+    try:
+        for part in (install, deploy, upkeep, trouble):
+            part(story)
+        moving(story, there)
+    finally:
+        story.power_cut()
+        there.power_cut()
+
+
 def main() -> None:
     commit = results.commit()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="o8-fresh-", ignore_cleanup_errors=True) as name:
         packages = lines_of("README.md", "Run it for real")[0]
         with fresh_machine(Path(name), packages) as machine:
+            provide_libraries(machine)
+            another = machine.copy(Path(name) / "another")
             story = Story(machine, Path(name))
             story.told.append(f"{time.monotonic() - began:6.1f}  debootstrap; {packages}")
-            provide_libraries(machine)
-            checkout(machine)
-            try:
-                for part in (install, deploy, upkeep, trouble):
-                    part(story)
-            finally:
-                story.power_cut()
+            tell(story, Story(another, Path(name)))
     text = "\n".join(("seconds", *story.told, "", "as the pages say; Debian 12, systemd, no network but its own"))
     results.write("fresh", "python -m lab.fresh", text, begun_at=commit)
 
