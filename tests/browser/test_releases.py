@@ -26,6 +26,23 @@ async def test_a_tag_is_deployed_and_watched_live(tenant: MakeTenant, window: Op
     await ada.shows("0002", "#now")
 
 
+async def test_a_newer_version_is_deployed_from_the_list_of_versions(tenant: MakeTenant, window: Open) -> None:
+    web, ada = await tenant(), await window()
+    await web.make("0002")
+    await ada.see(f"/ui/services/{web.name}")
+    await ada.follow("Versions")
+    rows = ada.page.locator("#versions tbody tr")
+    await expect(rows.filter(has_text="0001")).to_contain_text("runs kept here")
+    await expect(rows.first).to_contain_text("newest newer")
+    await ada.press("Deploy 0002")
+    await ada.ends("succeeded")
+    await ada.see(f"/ui/services/{web.name}/versions")
+    await expect(rows.first).to_contain_text("runs newest kept here")
+    await expect(rows.first).to_contain_text("B")  # its size, as Docker says it
+    await expect(ada.page.get_by_role("button", name="Deploy")).to_have_count(0)
+    assert await web.version() == "0002"
+
+
 async def test_a_page_that_is_open_shows_what_others_do(tenant: MakeTenant, window: Open) -> None:
     web, ada = await tenant(), await window()
     await ada.see("/ui/")
