@@ -9,7 +9,7 @@ from aiohttp import web
 
 from bot.chat import service_name
 from bot.configuration import Configuration, read
-from bot.errors import Conflict, InvalidInput, O8Error
+from bot.errors import Conflict, InvalidInput, NotFound, O8Error
 from bot.models import Deployment
 from bot.permissions import Action
 from handlers.access import ACCOUNT, globally, on_service
@@ -19,6 +19,7 @@ from handlers.web import charts, forms
 from handlers.web.routing import HOME, Route, Visit
 
 _LAST = 10
+_PATIENCE_S = 3.0  # with a registry; the form comes without what the image says then
 
 
 async def everything(visit: Visit) -> web.Response:
@@ -145,10 +146,17 @@ async def configure(visit: Visit) -> web.Response:
 
 
 async def new(visit: Visit) -> web.Response:
-    """A service of an image that was pushed, or of any other."""
-    image = visit.request.query.get("image", "")
+    """A service of an image that was pushed, or of any other, filled with what the image says about itself."""
+    image = visit.request.query.get("image", "").strip()
     draft = Configuration.model_construct(name="", image=image, port=8080)
-    return _form(visit, service_name(image), forms.sections(draft))
+    if not image:
+        return _form(visit, "", forms.sections(draft))
+    try:
+        found = await visit.commands.offer(image, patience_s=_PATIENCE_S)
+    except (InvalidInput, Conflict, NotFound) as error:
+        return _form(visit, service_name(image), forms.sections(draft), error=error)
+    shown = forms.sections(found.configuration)
+    return _form(visit, found.configuration.name, shown, tag=found.tag or found.digest, notes=found.notes)
 
 
 async def install(visit: Visit) -> web.Response:
@@ -161,10 +169,10 @@ async def install(visit: Visit) -> web.Response:
 
 
 def _form(visit: Visit, name: str, sections: tuple[forms.Section, ...], *, seen: str = "", tag: str = "",
-          error: O8Error | None = None) -> web.Response:  # fmt: skip
+          notes: tuple[str, ...] = (), error: O8Error | None = None) -> web.Response:  # fmt: skip
     """The form again, with what was typed, when it was wrong. `seen`: what it was made from, empty for a new one."""
     return visit.render("configuration.html", status_of(error) if error else 200, name=name, sections=sections,
-                        is_new=not seen, seen=seen, tag=tag, error=error)  # fmt: skip
+                        is_new=not seen, seen=seen, tag=tag, notes=notes, error=error)  # fmt: skip
 
 
 def _seen(found: Configuration) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from handlers.web import ROUTES
+from bot.registry.manifests import Config
+from handlers.web import ROUTES, services
 from handlers.web.environment import differences
 from tests.handlers.visiting import add_user, sql
 from tests.small_house import House
@@ -238,8 +240,42 @@ async def test_a_new_service_is_installed(house: House, mira: Guest) -> None:
     assert (taken.values()["tag"], taken.values()["image"]) == ("7", "ghcr.io/acme/reports")
     assert (await mira.post("/ui/new", **form | {"name": "No Name"})).status == 400
     page = await mira.then(await mira.post("/ui/new", **form))
-    assert "reports" in page.words and "Deploy of 0001" in page.words
+    assert "reports" in page.words and "Deploy of 0208" in page.words  # the highest that the registry has
     assert "/ui/new?image=ghcr.io/acme/reports" not in (await mira.get("/ui/")).links
+
+
+async def test_the_form_of_a_new_service_has_what_the_image_says(house: House, mira: Guest) -> None:
+    says = {"Labels": {"o8.cpus": "0.5", "o8.<b>": "x"}, "ExposedPorts": {"9000/tcp": {}},
+            "Healthcheck": {"Test": ["CMD", "true"]}}  # fmt: skip
+    about = {"os": "linux", "architecture": "amd64", "config": says}
+    house.registry.abouts[house.registry.push("1.0.0")] = Config.model_validate(about)
+    page = await mira.get("/ui/new?image=ghcr.io/acme/reports:1.0.0")
+    form = page.values()
+    assert [form[key] for key in ("name", "tag", "port", "limits.cpus", "health.kind", "follow.policy")] == [
+        "reports", "1.0.0", "9000", "0.5", "image", "semver",
+    ]  # fmt: skip
+    assert "Port 9000 by EXPOSE." in page.words and "<b>" not in page.text.partition("notice")[2].partition("</div>")[0]
+    del form["csrf"]
+    assert "Deploy of 1.0.0" in (await mira.then(await mira.post("/ui/new", **form))).words
+
+
+async def test_the_form_of_a_new_service_comes_though_the_registry_does_not_answer(
+    house: House, mira: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_silent(image: str, reference: str) -> Any:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(services, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(house.registry, "resolve", is_silent)
+    page = await mira.get("/ui/new?image=ghcr.io/acme/reports:0001")
+    assert page.status == 200 and "what stands here is a guess" in page.words
+    assert (page.values()["image"], page.values()["tag"]) == ("ghcr.io/acme/reports", "0001")
+
+
+@pytest.mark.parametrize(("image", "status"), [("no%20image", 400), ("nobodys", 404), ("%3Cb%3E", 400)])
+async def test_what_is_no_image_comes_back_with_the_reason(mira: Guest, image: str, status: int) -> None:
+    page = await mira.get(f"/ui/new?image={image}")
+    assert page.status == status and "image" in page.words and "<b>" not in page.text.partition("<main")[2]
 
 
 # -- environment
