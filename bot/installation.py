@@ -73,6 +73,14 @@ def items(choices: Choices, settings: str, templates: Mapping[str, str]) -> Iter
     yield Item(COMMAND, 0o777, target=choices.program)
 
 
+def asked(choices: Choices) -> dict[str, str]:
+    """The settings that were asked for, empty where nothing was."""
+    return {
+        "PUBLIC_URL": f"https://{choices.host.lower()}" if choices.host else "", "BASE_DOMAIN": choices.base_domain,
+        "DOCKER_USERNAME": choices.registry_user, "GITHUB_PAT": choices.registry_token,
+    }  # fmt: skip
+
+
 def settings_text(choices: Choices, before: str, webhook_secret: str) -> str:
     """`before` (empty: there are none) with what was chosen; everything else stays as written.
 
@@ -85,10 +93,7 @@ def settings_text(choices: Choices, before: str, webhook_secret: str) -> str:
     wanted["GITHUB_WEBHOOK_SECRET"] = known.get("GITHUB_WEBHOOK_SECRET") or webhook_secret
     if known.get("GITHUB_WEBHOOK_SECRET_FILE"):
         del wanted["GITHUB_WEBHOOK_SECRET"]
-    wanted["PUBLIC_URL"] = known.get("PUBLIC_URL") or (f"https://{choices.host.lower()}" if choices.host else "")
-    wanted["BASE_DOMAIN"] = choices.base_domain
-    wanted["DOCKER_USERNAME"] = choices.registry_user
-    wanted["GITHUB_PAT"] = choices.registry_token
+    wanted |= asked(choices)
     for name, value in wanted.items():
         if value and known.get(name) != value:
             text = environment.with_value(text, name, value)
@@ -113,12 +118,14 @@ def remaining(choices: Choices, settings: str, found: Found, *, shows_secret: bo
     else:
         yield f"Start it: systemctl disable --now nginx; systemctl daemon-reload && systemctl enable --now {UNIT}"
     yield f"Check it: sudo -u {USER} o8 doctor. The password of `admin` is told once: journalctl -u orchestr8"
-    host = choices.host or (f"o8.{values['BASE_DOMAIN']}" if values.get("BASE_DOMAIN") else "o8.example.org")
+    given = choices.host or values.get("PUBLIC_URL", "").rpartition("/")[2]
+    host = given or (f"o8.{values['BASE_DOMAIN']}" if values.get("BASE_DOMAIN") else "o8.example.org")
     yield f"Let GitHub and browsers reach it as {host}, with a certificate: examples/nginx/o8.conf, docs/installing.md"
     secret = values.get("GITHUB_WEBHOOK_SECRET", "")
     told = secret if shows_secret and secret else f"GITHUB_WEBHOOK_SECRET of {SETTINGS}"
-    yield (f"At GitHub, Settings, Webhooks, Add webhook: payload URL https://{host}/webhooks/github, content type "
-           f"application/json, secret {told}, and of the events only Packages. With PUBLIC_URL and a token that has "
-           f"admin:org_hook: sudo -u {USER} o8 github setup OWNER")  # fmt: skip
+    setup = "" if given else f"PUBLIC_URL=https://{host} in {SETTINGS}, restart, "
+    yield (f"The webhook: {setup}sudo -u {USER} o8 github setup OWNER, with a token that has admin:org_hook. Or by "
+           f"hand, at GitHub, Settings, Webhooks, Add webhook: payload URL https://{host}/webhooks/github, content type "
+           f"application/json, secret {told}, and of the events only Packages")  # fmt: skip
     yield f"Add the first service: sudo -u {USER} o8 service apply web.toml (docs/services.md), then o8 deploy web"
     yield "Slack, when you like: docs/slack.md takes ten minutes"

@@ -17,6 +17,7 @@ from bot.cli.parameters import from_stdin
 from bot.errors import InvalidInput, O8Error
 from bot.installation import Choices
 from bot.installer import Installer, Outcome, templates
+from bot.settings import load
 
 _MARKS = {"made": "made", "same": "as it is to be", "differs": "DIFFERS, left as it is", "replaced": "replaced"}
 
@@ -43,6 +44,7 @@ def init(session: Session, /, root: Path, dry_run: bool, force: bool, token_stdi
     before = installer.text(installation.SETTINGS)
     choices = _choices(session, asked, before, has_nginx=installer.found("/").has_nginx, is_here=root == Path("/"),
                        token=from_stdin() if token_stdin else "")  # fmt: skip
+    load(installation.asked(choices), Path("/dev/null"))  # a word that o8 would not start with is refused here
     is_user_made = installer.make_user()
     wanted = installation.settings_text(choices, before, secrets.token_hex(32))
     outcomes = installer.put(installation.items(choices, wanted, templates()))

@@ -89,6 +89,21 @@ def test_the_machines_nginx_is_taken_where_there_is_one(tmp_path: Path) -> None:
     assert settings(tmp_path)["NGINX_MODE"] == "system"
 
 
+def test_a_host_is_where_github_finds_o8_and_stays_known(tmp_path: Path) -> None:
+    told = init(tmp_path, "--nginx", "system", "--host", "deploy.example.org").output
+    assert settings(tmp_path)["PUBLIC_URL"] == "https://deploy.example.org"
+    assert "The webhook: sudo -u orchestr8 o8 github setup OWNER" in " ".join(told.split())
+    again = " ".join(init(tmp_path).output.split())
+    assert "DIFFERS" not in again and "https://deploy.example.org/webhooks/github" in again
+
+
+@pytest.mark.parametrize("host", ["https://o8.example.org", "o8 example", "o8.example.org/ui", "ö8.example.org"])
+def test_a_host_that_is_none_is_refused(tmp_path: Path, host: str) -> None:
+    assert "PUBLIC_URL" in init(tmp_path, f"--host={host}", code=2).output
+    assert "BASE_DOMAIN" in init(tmp_path, f"--base-domain={host}", code=2).output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     init(tmp_path, "--nginx", "system", "--base-domain", "example.org")
     before = files(tmp_path)
