@@ -20,7 +20,8 @@ NEEDS = {
     "auth.test": "", "chat.postMessage": "chat:write", "chat.update": "chat:write", "chat.postEphemeral": "chat:write",
     "conversations.history": "channels:history", "conversations.replies": "channels:history",
     "conversations.list": "channels:read", "conversations.join": "channels:join", "conversations.open": "im:write",
-    "users.info": "users:read", "views.open": "", "views.publish": "", "files_upload_v2": "files:write",
+    "users.info": "users:read", "views.open": "", "views.update": "",
+    "views.publish": "", "files_upload_v2": "files:write",
 }  # fmt: skip
 EVENT_NEEDS = {
     "app_home_opened": "", "app_mention": "app_mentions:read", "message.im": "im:history", "user_change": "users:read",

@@ -302,3 +302,33 @@ async def test_a_registry_that_is_gone_is_unavailable(session: aiohttp.ClientSes
         with pytest.raises(RegistryUnavailable, match="gave no answer") as caught:
             await ask
         assert caught.value.is_transient
+
+
+# --- what an image says about itself
+
+
+@pytest.mark.parametrize("as_index", [False, True])
+async def test_labels_ports_and_health_check_are_of_the_part_for_this_machine(
+    free: LabRegistry, session: aiohttp.ClientSession, as_index: bool
+) -> None:
+    says = {
+        "Labels": {"o8.port": "9000"}, "ExposedPorts": {"9443/tcp": {}, "9000/tcp": {}, "53/udp": {}},
+        "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1},
+    }  # fmt: skip
+    platforms = ("linux/amd64", "linux/arm64") if as_index else ("linux/amd64",)
+    name = f"acme/says-{as_index}".lower()
+    digest = push(free, name, "0001", platforms=platforms, config=says, as_index=as_index, attested=as_index)
+    registry = Registry(session, NOBODY)
+    for _ in range(2):  # the second time from memory
+        found = await registry.about(free.image(name), digest)
+        assert (found.labels, found.ports, found.has_healthcheck) == ({"o8.port": "9000"}, (9000, 9443), True)
+    assert found.created == datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
+    if as_index:
+        with pytest.raises(WrongPlatform):
+            await Registry(session, NOBODY, "linux/riscv64").about(free.image(name), digest)
+
+
+async def test_an_image_that_says_nothing_has_nothing(free: LabRegistry, session: aiohttp.ClientSession) -> None:
+    digest = push(free, "acme/silent", "0001")
+    found = await Registry(session, NOBODY).about(free.image("acme/silent"), digest)
+    assert (dict(found.labels), found.ports, found.has_healthcheck) == ({}, (), False)

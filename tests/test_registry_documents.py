@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,3 +136,29 @@ def test_a_hostile_document_is_a_registry_error_and_nothing_else(body: bytes, co
 )
 def test_plain_http_is_for_this_machine_only(host: str, url: str) -> None:
     assert str(base_url(host)) == url
+
+
+# --- what an image says about itself is what a stranger wrote
+
+
+@pytest.mark.parametrize(("exposed", "ports"), [
+    (["9443/tcp", "9000", "53/udp", "80/sctp"], (9000, 9443)), (["0/tcp", "65536/tcp", "-1/tcp", "8_0/tcp"], ()),
+    (["9" * 5000, "\u0668\u0660/tcp", "80/tcp/tcp", "80-90/tcp", ""], ()), ([], ()),
+])  # fmt: skip
+def test_only_what_is_a_tcp_port_is_one(exposed: list[str], ports: tuple[int, ...]) -> None:
+    body = orjson.dumps({"config": {"ExposedPorts": {each: {} for each in exposed}}})
+    assert read_config(body, "web:1").ports == ports
+
+
+@pytest.mark.parametrize(("check", "has"), [
+    ({"Test": ["CMD", "true"]}, True), ({"Test": ["CMD-SHELL", "true"]}, True), ({"Test": ["NONE"]}, False),
+    ({"Test": []}, False), ({"Test": None}, False), ({"Test": "true"}, False), ({}, False), (None, False),
+])  # fmt: skip
+def test_a_health_check_is_one_that_runs_something(check: object, has: bool) -> None:
+    assert read_config(orjson.dumps({"config": {"Healthcheck": check}}), "web:1").has_healthcheck is has
+
+
+def test_what_is_too_large_to_be_remembered_says_so() -> None:
+    small = read_config(orjson.dumps({"config": {"Labels": {"a": "b"}}}), "web:1")
+    large = read_config(orjson.dumps({"config": {"Labels": {"a": "b" * 20_000}}}), "web:1")
+    assert (small.is_large, large.is_large) == (False, True)

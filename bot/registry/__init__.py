@@ -127,7 +127,8 @@ class Registry:
             return self._about[digest]
         found = await self._look_up(image, digest)
         manifest, _ = await self._for_this_machine(image, found)
-        return self._about.keep(found.digest, await self._config(image, manifest, found.name))
+        config = await self._config(image, manifest, found.name)
+        return config if config.is_large else self._about.keep(found.digest, config)
 
     async def check_login(self) -> None:
         """Whether the credentials would do; a registry that asks for none cannot tell.

@@ -6,6 +6,7 @@ Formats: https://github.com/opencontainers/image-spec (manifest.md, image-index.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple, Self, TypeVar
@@ -46,6 +47,9 @@ _RUNS = {
     ("arm", "v6"): ("v6", "v5"),
     ("arm", "v5"): ("v5",),
 }
+
+_TCP = re.compile(r"([0-9]{1,5})(/tcp)?")  # https://github.com/opencontainers/image-spec/blob/main/config.md
+_LARGE = 16 * 1024
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Document = TypeVar("Document", bound=BaseModel)
@@ -147,8 +151,13 @@ class Config(_Built):
     @property
     def ports(self) -> tuple[int, ...]:
         """TCP ports of `EXPOSE`, the lowest first."""
-        found = (port.partition("/") for port in ((self.config and self.config.ports) or {}))
-        return tuple(sorted(int(n) for n, _, kind in found if n.isdecimal() and kind in ("", "tcp") and int(n) < 65536))
+        found = filter(None, map(_TCP.fullmatch, (self.config and self.config.ports) or {}))
+        return tuple(sorted({number for each in found if 0 < (number := int(each[1])) < 65536}))
+
+    @property
+    def is_large(self) -> bool:
+        """Whoever pushes an image may put megabytes into its labels and ports."""
+        return sum(len(name) + len(text) for name, text in self.labels.items()) + 8 * len(self.ports) > _LARGE
 
     @property
     def has_healthcheck(self) -> bool:
