@@ -141,6 +141,7 @@ def m0006_catalogue(db: Database) -> None:
         """CREATE TABLE catalogue_versions (
             image TEXT NOT NULL, id INTEGER NOT NULL, digest TEXT NOT NULL, tags TEXT NOT NULL, created_at TEXT,
             PRIMARY KEY (image, id))""",
+        "CREATE INDEX catalogue_versions_by_digest ON catalogue_versions (image, digest)",
         """CREATE TABLE github_pages (
             url TEXT PRIMARY KEY, etag TEXT NOT NULL, images TEXT NOT NULL, next_page TEXT NOT NULL)""",
         "ALTER TABLE deployments ADD COLUMN repository TEXT NOT NULL DEFAULT ''",
