@@ -1,4 +1,4 @@
-"""Keys with self-signed certificates, good for a day: for TLS servers and for signing tokens."""
+"""Keys with self-signed certificates, good for a day unless said otherwise: for TLS servers and for signing tokens."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 
 class Identity(NamedTuple):
-    """An RSA key and its certificate."""
+    """A key, RSA unless it was to be quick, and its certificate."""
 
     key_pem: bytes
     certificate_pem: bytes
@@ -34,17 +34,20 @@ class Identity(NamedTuple):
         return ssl.create_default_context(cadata=self.certificate_pem.decode())
 
 
-def identity(name: str) -> Identity:
-    """A new one for the host `name`."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+def identity(
+    name: str, *more: str, days_left: float = 1, days_of_life: float | None = None, quick: bool = False
+) -> Identity:
+    """A new one for the host `name` and `more`; it began a day ago, or its life before it ends."""
+    key = ec.generate_private_key(ec.SECP256R1()) if quick else rsa.generate_private_key(65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days_left)
+    life = datetime.timedelta(days=days_left + 1 if days_of_life is None else days_of_life)
     certificate = (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(end - life)
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *more)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     return Identity(
@@ -52,3 +55,15 @@ def identity(name: str) -> Identity:
         certificate.public_bytes(serialization.Encoding.PEM),
         certificate.public_bytes(serialization.Encoding.DER),
     )
+
+
+def keep(folder: Path, service: str, found: Identity) -> None:
+    """Puts it where certbot would, as the newest of `service`."""
+    archive, live = folder / "archive" / service, folder / "live" / service
+    archive.mkdir(parents=True, exist_ok=True)
+    live.mkdir(parents=True, exist_ok=True)
+    number = len(list(archive.glob("fullchain*.pem"))) + 1
+    for name, content in (("privkey", found.key_pem), ("fullchain", found.certificate_pem)):
+        (archive / f"{name}{number}.pem").write_bytes(content)
+        (live / f"{name}.pem").unlink(missing_ok=True)
+        (live / f"{name}.pem").symlink_to(Path("../../archive") / service / f"{name}{number}.pem")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from bot.configuration import Configuration
 from bot.engines import Change, Credentials, EngineFacts, Progress, Replica, Usage, Workload
@@ -180,6 +181,7 @@ class FakeNginx:
         self.in_maintenance: set[str] = set()
         self.reloads = 0
         self.is_down = False
+        self.acme_folder = Path("/nowhere/acme")
 
     async def is_answering(self) -> bool:
         return not self.is_down

@@ -34,6 +34,7 @@ async def issue(settings: Settings, service: str, names: Sequence[str], webroot:
     folder = settings.certificates_dir
     try:
         await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(folder.chmod, 0o700)
         await asyncio.to_thread(_remove_remains, folder, service)
     except OSError as error:
         raise CertificateError(

@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.engines import Usage
+from lab.certificates import identity, keep
 from lab.waiting import until
 from tests.small_house import House, open_house
 
@@ -59,7 +60,8 @@ async def watched(house: House) -> AsyncIterator[House]:
     """`house` with `web` 0001 live on two replicas, its observer at work."""
     watching = asyncio.create_task(house.services.observer.run())
     await house.services.worker.start()
-    await house.add(replicas=2)
+    await house.add(replicas=2, domains=["web.test"], site={"tls": "auto"})
+    keep(house.services.settings.certificates_dir, "web", identity("web.test", quick=True))
     await house.deployed()
     await seen(house, 2)
     yield house

@@ -167,6 +167,8 @@ async def prepare(house: House, name: str, service: str) -> dict[str, int]:
         await store.set_lock(service, Lock(reason="mine", actor=ADA, since=now, until=now + timedelta(hours=1)))
     if name in ("resume", "start"):
         house.registry.push("0002")
+    if name == "retry_certificate":
+        await store.apply(configuration(service, site={"tls": "auto"}), 100)
     if name == "run_again":
         await store.apply(configuration("blog", image="ghcr.io/acme/blog"), 100)
     return await ids_of(house, service) if name in ("cancel", "approve", "reject", "decide_request") else {}

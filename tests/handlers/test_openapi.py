@@ -153,6 +153,8 @@ WALK: list[tuple[str, str, Any]] = [
     ("PUT /services/{name}", "new", {"image": "ghcr.io/acme/new", "port": 8080, "limits": {"memory": "64m"}}),
     ("PUT /services/{name}", "web", {"image": "ghcr.io/acme/web", "port": 8081}),
     ("GET /services/{name}", "web", None), ("GET /services/{name}", "new", None),
+    ("PUT /services/{name}", "secure", {"image": "ghcr.io/acme/new", "port": 80, "site": {"tls": "auto"}}),
+    ("POST /services/{name}/certificate", "secure", None), ("GET /services/{name}", "secure", None),
     ("POST /services/{name}/deployments", "web", {"release": "0001", "reason": "why"}),
     ("POST /services/{name}/deployments", "web", {"kind": "restart"}),
     ("POST /services/{name}/scale", "shop", {"replicas": 2}),
