@@ -124,8 +124,8 @@ def remaining(choices: Choices, settings: str, found: Found, *, shows_secret: bo
     secret = values.get("GITHUB_WEBHOOK_SECRET", "")
     told = secret if shows_secret and secret else f"GITHUB_WEBHOOK_SECRET of {SETTINGS}"
     setup = "" if given else f"PUBLIC_URL=https://{host} in {SETTINGS}, restart, "
-    yield (f"The webhook: {setup}sudo -u {USER} o8 github setup OWNER, with a token that has admin:org_hook. Or by "
-           f"hand, at GitHub, Settings, Webhooks, Add webhook: payload URL https://{host}/webhooks/github, content type "
-           f"application/json, secret {told}, and of the events only Packages")  # fmt: skip
+    yield (f"The webhook: {setup}sudo -u {USER} o8 github setup OWNER, with a token that has admin:org_hook. Or "
+           f"by hand, at GitHub, Settings, Webhooks, Add webhook: payload URL https://{host}/webhooks/github, content "
+           f"type application/json, secret {told}, and of the events only Packages")  # fmt: skip
     yield f"Add the first service: sudo -u {USER} o8 service apply web.toml (docs/services.md), then o8 deploy web"
     yield "Slack, when you like: docs/slack.md takes ten minutes"
