@@ -24,7 +24,7 @@ def github() -> None:
 @pass_session
 def setup(session: Session, owner: str, repository: str, dry_run: bool) -> None:
     """Make or mend the webhook of OWNER, and wait for its ping. Can be repeated."""
-    body = {"owner": owner, "repository": repository, "dry_run": dry_run}
+    body = {"owner": owner, "repository": repository.removeprefix(f"{owner}/"), "dry_run": dry_run}
     _tell(session, session.api.post("github", "webhook", body=body))
 
 

@@ -138,15 +138,18 @@ class Hooks:
 
 def is_same_address(one: str, two: str) -> bool:
     """Whether two addresses lead to the same place, however they are written."""
+    first, second = _parts(one), _parts(two)
+    return first == second and first is not None
+
+
+def _parts(address: str) -> tuple[str, str, int, str] | None:
+    """None for what is no address."""
     try:
-        first, second = URL(one), URL(two)
+        url = URL(address)
+        # With the port that is meant where none is written.
+        return (url.scheme, url.host, url.port, url.path.rstrip("/")) if url.host and url.port else None
     except ValueError:
-        return False
-    return (
-        (first.origin(), first.path.rstrip("/")) == (second.origin(), second.path.rstrip("/"))
-        if (first.is_absolute() and second.is_absolute())
-        else False
-    )
+        return None
 
 
 def _config(url: str, secret: str) -> dict[str, str]:

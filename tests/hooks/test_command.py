@@ -92,8 +92,9 @@ async def test_of_several_one_is_mended_and_the_others_are_named(o8: Run, api: F
     assert second.config["secret"] == SECRET and not first.active
 
 
-async def test_of_a_repository(o8: Run, api: FakeGitHub, house: House) -> None:
-    await told(o8, "setup", "acme", "--repo", "site")
+@pytest.mark.parametrize("spelled", ["site", "acme/site"])
+async def test_of_a_repository(o8: Run, api: FakeGitHub, house: House, spelled: str) -> None:
+    await told(o8, "setup", "acme", "--repo", spelled)
     assert [hook.place for hook in api.hooks] == ["repos/acme/site"]
 
 

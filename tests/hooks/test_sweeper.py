@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -218,6 +219,23 @@ async def test_a_used_up_limit_stops_the_sweep(api: FakeGitHub, hook: StoredHook
     with pytest.raises(GitHubUnavailable) as found:
         await sweeper.sweep()
     assert found.value.retry_after > 60
+
+
+async def test_while_github_listens_to_nobody_it_is_left_alone(
+    api: FakeGitHub, hook: StoredHook, sweeper: Sweeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.remaining = 0
+
+    async def is_told() -> bool:
+        return sweeper.finding().state == "warning"
+
+    running = asyncio.create_task(sweeper.run())
+    await until(is_told)
+    assert "rate limit is used up" in sweeper.finding().message
+    await asyncio.sleep(0.2)
+    running.cancel()
+    assert len([line for line in api.asked if "rate_limit" not in line]) == 1
+    assert sum("Missed deliveries are not found" in line for line in caplog.messages) == 1
 
 
 async def test_an_unknown_owner_does_not_keep_others_waiting(tmp_path: Path, api: FakeGitHub, front: Front) -> None:
