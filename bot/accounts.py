@@ -23,7 +23,7 @@ def in_words(actor: str) -> str:
 
 
 class User(Model):
-    """Somebody with rights. `slack` holds `team:user` of their Slack accounts."""
+    """Somebody with rights. `slack` holds `team:user` of their Slack accounts, `github` logins that give no rights."""
 
     id: int = Field(0, description="a number for programs that want one")
     username: str
@@ -31,6 +31,7 @@ class User(Model):
     created_at: datetime
     grants: tuple[Grant, ...] = ()
     slack: tuple[str, ...] = ()
+    github: tuple[str, ...] = ()
     has_password: bool = Field(False, description="may log in over HTTP")
 
 

@@ -26,9 +26,9 @@ def user() -> None:
 def list_users(session: Session) -> None:
     """List all users with their rights."""
     found = session.api.get("users")
-    heads = ("User", "Rights", "Slack", "Password", "Since")
-    rows = ([u["username"], rights(u["grants"]), " ".join(u["slack"]), "yes" if u["has_password"] else "-",
-             ago(u["created_at"])] for u in found)  # fmt: skip
+    heads = ("User", "Rights", "Slack", "GitHub", "Password", "Since")
+    rows = ([u["username"], rights(u["grants"]), " ".join(u["slack"]), " ".join(u["github"]),
+             "yes" if u["has_password"] else "-", ago(u["created_at"])] for u in found)  # fmt: skip
     nothing = "No user yet. `o8 slack code` makes the first admin."
     session.output.show(found, lambda: session.output.table(heads, rows, nothing=nothing))
 
@@ -92,6 +92,25 @@ def revoke(session: Session, username: str, action: str, scope: str) -> None:
     """Take a right away."""
     found = session.api.delete("users", username, "grants", action=action, scope=scope)
     session.output.show(found, lambda: session.output.say(f"{username}: {rights(found['grants']) or 'no right'}."))
+
+
+@user.command("link-github")
+@click.argument("username")
+@click.argument("login")
+@pass_session
+def link_github(session: Session, username: str, login: str) -> None:
+    """Say whose a login at GitHub is, so that cards in Slack name them; it gives no rights."""
+    found = session.api.post("github", "links", body={"login": login, "username": username})
+    session.output.show(found, lambda: session.output.say(f"{login} at GitHub is {username}."))
+
+
+@user.command("unlink-github")
+@click.argument("login")
+@pass_session
+def unlink_github(session: Session, login: str) -> None:
+    """Take a login at GitHub from whose it was."""
+    found = session.api.delete("github", "links", login)
+    session.output.show(found, lambda: session.output.say(f"{login} at GitHub is {found['username']}'s no more."))
 
 
 @o8.group("slack", cls=Group)

@@ -20,6 +20,7 @@ from bot.store.deliveries import Deliveries
 from bot.store.deployments import Deployments
 from bot.store.health import Health
 from bot.store.history import History
+from bot.store.linked import LinkedLogins
 from bot.store.logins import Logins
 from bot.store.meta import Meta
 from bot.store.newest import NewestTags
@@ -35,6 +36,7 @@ __all__ = ["AlreadyRunning", "Store"]
 
 class Store(
     Services, History, Deployments, Releases, Deliveries, Packages, NewestTags, Audit, Health, People, Requests,
-    Logins, Alarms, Answers, Asks, Cards, Catalogue, ChangesKept, Certificates, Told, Counters, Meta, Copies,
+    Logins, LinkedLogins, Alarms, Answers, Asks, Cards, Catalogue, ChangesKept, Certificates, Told, Counters, Meta,
+    Copies,
 ):  # fmt: skip
     """The database, from `Store.open(path)`. Every method raises `StoreUnavailable` when SQLite cannot answer."""

@@ -30,7 +30,7 @@ class ChangesKept(Connection):
                 FROM deployments AS d
                 JOIN cards AS c ON c.kind = 'deployment' AND c.subject = CAST(d.id AS TEXT)
                     AND (c.ts <> '' OR c.shown < c.wanted)
-                LEFT JOIN services AS s ON s.name = d.service AND s.live <> d.id
+                LEFT JOIN services AS s ON s.name = d.service AND s.live <> d.id AND d.started_at IS NULL
                 LEFT JOIN deployments AS p ON p.id = coalesce(d.previous, s.live)
                 WHERE d.id > (SELECT ifnull(max(id), 0) FROM deployments) - 50
                     AND d.repository <> '' AND d."commit" <> '')

@@ -212,6 +212,7 @@ def _users(db: Database, query: str, parameters: Any = ()) -> tuple[User, ...]:
     return tuple(
         User.model_validate(row | {
             "grants": _grants(db, row["username"]), "slack": _accounts(db, row["username"]),
+            "github": _logins(db, row["username"]),
             **rows(db, _ABOUT, [row["username"]])[0],
         })
         for row in rows(db, query, parameters)
@@ -223,6 +224,11 @@ def _grants(db: Database, username: str) -> tuple[Grant, ...]:
         "SELECT scope, action, granted_by, granted_at, expires_at FROM grants WHERE username = ? ORDER BY scope, action"
     )
     return tuple(Grant.model_validate(row) for row in rows(db, query, [username]))
+
+
+def _logins(db: Database, username: str) -> tuple[str, ...]:
+    found = rows(db, "SELECT login FROM github_users WHERE username = ? ORDER BY login", [username])
+    return tuple(row["login"] for row in found)
 
 
 def _accounts(db: Database, username: str) -> tuple[str, ...]:

@@ -56,6 +56,19 @@ class NewAdmin(SlackAccount):
     username: Username | Literal[""] = ""
 
 
+class NewLogin(Values):
+    """`login` at GitHub, in any case."""
+
+    login: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,38}$")]
+    username: Username
+
+
+class RemovedLogin(Model):
+    login: str
+    username: str
+    is_removed: bool = True
+
+
 class RemovedUser(Model):
     username: str
     is_removed: bool = True
@@ -107,6 +120,16 @@ async def link(call: Call[NewLink, Nothing]) -> User:
     return await call.commands.link_slack(await _team(call), call.body.slack_user, call.body.username)
 
 
+async def link_github(call: Call[NewLogin, Nothing]) -> User:
+    """Says whose a login at GitHub is, so that cards name them; it gives no rights."""
+    return await call.commands.link_github(call.body.login, call.body.username)
+
+
+async def unlink_github(call: Call[None, Nothing]) -> RemovedLogin:
+    """Takes a login at GitHub from whose it was."""
+    return RemovedLogin(username=await call.commands.unlink_github(call.name), login=call.name.lower())
+
+
 async def slack_admin(call: Call[NewAdmin, Nothing]) -> User:
     """Makes a Slack account admin of everything."""
     account, name = call.body.slack_user, call.body.username or call.body.slack_user.lower()
@@ -140,6 +163,8 @@ ROUTES = (
     Route("POST", "/users/{name}/grants", grant, named(Action.ADMIN), User, body=NewGrant),
     Route("DELETE", "/users/{name}/grants", revoke, named(Action.ADMIN), User, query=Right),
     Route("POST", "/slack/links", link, globally(Action.ADMIN), User, body=NewLink),
+    Route("POST", "/github/links", link_github, globally(Action.ADMIN), User, body=NewLogin),
+    Route("DELETE", "/github/links/{name}", unlink_github, globally(Action.ADMIN), RemovedLogin),
     Route("POST", "/slack/admins", slack_admin, globally(Action.ADMIN), User, body=NewAdmin),
     Route("POST", "/slack/code", slack_code, globally(Action.ADMIN), NewCode, is_kept=False),
 )

@@ -53,6 +53,13 @@ def _who(word: str) -> str:
     return name.lower()
 
 
+def _login(word: str) -> str:
+    """At GitHub: `ada-l`, `@ada-l`."""
+    if not re.fullmatch(r"@?[A-Za-z0-9][A-Za-z0-9_-]{0,38}", word):
+        raise ValueError("expected a login at GitHub such as ada-l")
+    return word.removeprefix("@")
+
+
 def _channel(word: str) -> str:
     if found := re.fullmatch(r"<#([CG][A-Z0-9]+)(\|[^>]*)?>", word):
         return found[1]
@@ -98,7 +105,7 @@ def _variable(word: str) -> str:
 KINDS: dict[str, Callable[[str], Any]] = {
     "SVC": _service, "RELEASE": _word, "ID": _number, "N": _number, "DURATION": _duration, "CHANNEL": _channel,
     "WHO": _who, "ACTION": _action, "SCOPE": _scope, "KEY": _variable, "IMAGE": _word, "TOPIC": str, "TEXT": str,
-    "USERNAME": _who, "CODE": _word,
+    "USERNAME": _who, "CODE": _word, "LOGIN": _login,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from handlers.commands.guard import Actor, checks_itself, needs_an_account, need
 
 Right = tuple[Action, str]  # and its scope
 _SERVICE = re.compile(r"service:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}")
 _USERNAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 
 
@@ -53,6 +54,22 @@ class PeopleCommands(Actor):
         user = await self._store.link_slack(team, slack_user, username)
         await self._record("link", username, {"slack": f"{team}:{slack_user}"})
         return user
+
+    @needs_globally(Action.ADMIN)
+    async def link_github(self, login: str, username: str) -> User:
+        """From now on `login` at GitHub is `username`'s, and cards name them by it. It gives no rights."""
+        if not _LOGIN.fullmatch(login):
+            raise InvalidInput(f"{login!r:.80} cannot be a login at GitHub.", "Letters, digits, - and _, up to 39.")
+        user = await self._store.link_github(login, username)
+        await self._record("link github", username, {"login": login.lower()})
+        return user
+
+    @needs_globally(Action.ADMIN)
+    async def unlink_github(self, login: str) -> str:
+        """From now on `login` at GitHub is nobody's; returns whose it was."""
+        username = await self._store.unlink_github(login)
+        await self._record("unlink github", username, {"login": login.lower()})
+        return username
 
     @needs_globally(Action.ADMIN)
     async def new_code(self) -> str:

@@ -54,13 +54,13 @@ NEEDS = {
     Action.VIEW_CONFIGURATION: {"config"},
     Action.EDIT_CONFIGURATION: {"config set"},
     Action.ADD_NEW_SERVICE: {"available", "install", "dismiss"},
-    Action.ADMIN: {"link", "audit", "doctor"},
+    Action.ADMIN: {"link", "link-github", "unlink-github", "audit", "doctor"},
 }
 FORMS_THAT_ASK_INSIDE = {"reject": "its service is that of a deployment"}
 EXAMPLES = {
     "RELEASE": "0001", "RELEASE2": "0002", "N": "2", "DURATION": "1h", "CHANNEL": "#team", "WHO": "bob",
     "USERNAME": "bob", "ACTION": "deploy", "KEY": "NAME", "KEY=VALUE": "replicas=2", "IMAGE": "ghcr.io/acme/blog",
-    "TOPIC": "deploy", "TEXT": "web", "CODE": "ABCDEF",
+    "TOPIC": "deploy", "TEXT": "web", "CODE": "ABCDEF", "LOGIN": "ada-l",
 }  # fmt: skip
 PLACE = Place(team="T1", user="UADA")
 ADA = "slack:T1:UADA"

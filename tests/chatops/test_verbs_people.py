@@ -169,6 +169,15 @@ async def test_linking_an_account_lets_it_speak_for_a_user(talks: Talks) -> None
     assert (await talks.say(ROOT, "link bob ada")).text.startswith("'bob' is no account of Slack.")
 
 
+async def test_a_login_at_github_is_linked_to_a_person_or_a_user(talks: Talks) -> None:
+    assert "You need `admin` in `global`" in (await talks.say(BOB, "link-github ada ada-l")).text
+    assert (await talks.say(ROOT, "link-github ada @Ada-L")).text == "Ada-L at GitHub is ada now."
+    assert (await talks.say(ROOT, f"link-github <@{BOB}> bob-b")).text == "bob-b at GitHub is bob now."
+    assert (await talks.say(ROOT, "link-github <@USTRANGER> eve")).text.startswith("o8 does not know that account.")
+    assert (await talks.say(ROOT, "unlink-github ada-l")).text == "ada-l at GitHub is ada's no more."
+    assert (await talks.say(ROOT, "unlink-github ada-l")).text.startswith("'ada-l' is linked to nobody.")
+
+
 async def test_whoami_says_what_one_may_and_how_to_get_more(talks: Talks) -> None:
     assert cells(await talks.say(CAROL, "whoami")) == ["view_status", "service:web", ""]
     assert (await talks.say(NOBODY, "whoami")).details[0].startswith("You have no right yet; `/o8 request ")

@@ -90,6 +90,15 @@ async def test_an_account_is_linked_also_of_a_workspace_not_connected_yet(house:
     assert (await house.services.store.user("ada")).slack == ("T99:U0123ABCD",)
 
 
+async def test_a_login_at_github_is_linked_shown_and_taken_away(house: House, o8: Run) -> None:
+    await o8("user", "add", "ada")
+    assert (await o8("user", "link-github", "ada", "Ada-L")).output == "Ada-L at GitHub is ada.\n"
+    assert "ada-l" in (await o8("user", "list")).output
+    assert (await o8("user", "unlink-github", "Ada-L")).output == "Ada-L at GitHub is ada's no more.\n"
+    assert (await o8("user", "unlink-github", "Ada-L")).exit_code == 3
+    assert (await house.services.store.user("ada")).github == ()
+
+
 async def test_the_code_that_is_printed_works_once(house: House, o8: Run) -> None:
     printed = (await o8("slack", "code")).output
     found = re.fullmatch(r"In Slack: /o8 hello ([0-9A-F]{10})\n", printed)

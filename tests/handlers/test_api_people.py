@@ -120,6 +120,25 @@ async def test_an_account_is_linked_and_moved(house: House) -> None:
     assert (await house.services.store.user("ada")).slack == ()
 
 
+async def test_a_login_at_github_is_linked_moved_and_taken_away(house: House) -> None:
+    await house.services.store.add_user("bob")
+    for username in ("ada", "bob"):
+        status, user = await house.ask("POST", "/github/links", {"login": "Ada-L", "username": username})
+        assert (status, user["username"], user["github"], user["grants"]) == (200, username, ["ada-l"], [])
+    assert (await house.services.store.user("ada")).github == ()
+    removed = {"login": "ada-l", "username": "bob", "is_removed": True}
+    assert await house.ask("DELETE", "/github/links/ada-l") == (200, removed)
+    assert (await house.ask("DELETE", "/github/links/ada-l"))[0] == 404
+    assert (await house.ask("POST", "/github/links", {"login": "ada-l", "username": "eve"}))[0] == 404
+    assert (await house.ask("POST", "/github/links", {"login": "ada l", "username": "bob"}))[0] == 400
+    await house.ask("POST", "/github/links", {"login": "bob-b", "username": "bob"})
+    await house.ask("DELETE", "/users/bob")  # and what is his goes with him
+    assert (await house.ask("DELETE", "/github/links/bob-b"))[0] == 404
+    assert [entry.action for entry in await house.services.store.audit()][-5:] == [
+        "user remove", "link github", "unlink github", "link github", "link github",
+    ]  # fmt: skip
+
+
 async def test_without_a_workspace_it_has_to_be_named(house: House) -> None:
     await house.services.store.forget("slack_team")
     body = {"slack_user": "U123", "username": "ada"}
@@ -141,9 +160,9 @@ async def test_the_code_lets_one_in_and_is_not_in_the_audit(house: House) -> Non
 
 
 def test_every_route_about_people_is_tried_here() -> None:
-    tried = set(re.findall(r'"(GET|POST|PUT|DELETE)", "(/(?:users|slack)[^"?]*)', Path(__file__).read_text()))
+    tried = set(re.findall(r'"(GET|POST|PUT|DELETE)", "(/(?:users|slack|github)[^"?]*)', Path(__file__).read_text()))
     for route in people.ROUTES:
-        pattern = re.compile(route.path.replace("{name}", "[a-z]+"))
+        pattern = re.compile(route.path.replace("{name}", "[a-z-]+"))
         assert any(method == route.method and pattern.fullmatch(path) for method, path in tried), route.path
 
 

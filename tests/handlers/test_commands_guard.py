@@ -88,6 +88,8 @@ CASES: dict[str, Case] = {
     "remove_token": everywhere(lambda c: c.remove_token(1)),
     "remove_user": everywhere(lambda c: c.remove_user("bob")),
     "link_slack": everywhere(lambda c: c.link_slack("T1", "U9", "bob")),
+    "link_github": everywhere(lambda c: c.link_github("ada-l", "bob")),
+    "unlink_github": everywhere(lambda c: c.unlink_github("bob-b")),
     "new_code": everywhere(lambda c: c.new_code()),
     "grant": about(lambda c, s: c.grant("bob", A.DEPLOY, scope_of(s))),
     "grant_slack": about(lambda c, s: c.grant_slack("T1", "U9", "nine", A.DEPLOY, scope_of(s))),
@@ -127,6 +129,7 @@ async def furnish(folder: Path) -> None:
             await store.add_user(name)
             for account in accounts:
                 await store.link_slack("T1", account, name)
+        await store.link_github("bob-b", "bob")
         for name in ("web", "shop"):
             await store.grant("bob", A.VIEW_LOGS, scope_of(name), "o8")
         pushed = PackageEvent(image="ghcr.io/acme/blog", tag="0001", digest="", commit="")

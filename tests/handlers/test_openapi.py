@@ -180,6 +180,7 @@ WALK: list[tuple[str, str, Any]] = [
     ("DELETE /users/{name}/grants", "bob?action=view_env&scope=global", None),
     ("PUT /users/{name}/password", "bob", {"password": PASSWORD}),
     ("POST /slack/links", "", {"slack_user": "U123", "username": "bob"}),
+    ("POST /github/links", "", {"login": "Bob-B", "username": "bob"}), ("DELETE /github/links/{name}", "bob-b", None),
     ("POST /slack/admins", "", {"slack_user": "U124"}), ("POST /slack/code", "", None),
     ("GET /users", "", None), ("DELETE /users/{name}", "bob", None),
     ("POST /tokens", "", {"name": "ci", "seconds": 60, "rights": [{"action": "deploy", "scope": GLOBAL}]}),

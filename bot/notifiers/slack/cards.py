@@ -6,17 +6,20 @@ To change what a state says: its row in `_SAID`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bot.accounts import AccessRequest, in_words
 from bot.chat import Card, CardKind, DiskAlarm, Package, lasting
 from bot.errors import NotFound
+from bot.github.commits import Changes
 from bot.models import AFTER_SWITCH, Deployment, Kind, Service, State
 from bot.notifiers.slack.blocks import Choice, Message, Style, actions, buttons, context, message, section
 from bot.notifiers.slack.certificates import certificate_card
+from bot.notifiers.slack.commits import commits, span_of
 from bot.notifiers.slack.steps import progress, steps_message
-from bot.notifiers.slack.text import escaped, link, mention, named, span
+from bot.notifiers.slack.text import escaped, mention, named, span
 from bot.store import Store
 
 
@@ -35,6 +38,8 @@ class Facts(NamedTuple):
     service: Service | None
     previous: Deployment | None
     is_newest: bool
+    changes: Changes | None = None  # as GitHub told, some time after the card was posted
+    mentions: Mapping[str, str] = MappingProxyType({})  # login at GitHub -> account in Slack
 
 
 FULL = 95  # per cent of a disk
@@ -64,8 +69,6 @@ _ASKED = {
 # What to do next is said in commands of the terminal. These are the same in chat; the lines are in the card's thread.
 _SAME_IN_CHAT = re.compile(r"`o8 (?=(?:cancel|deploy|doctor|rollback|status|stop)\b)")
 _LINES = re.compile(r"`o8 deployments \d+` shows its last lines\.")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_REPOSITORY = re.compile(r"ghcr\.io/([a-z0-9._-]+/[a-z0-9._-]+)")
 _REPLACED_NOTHING = frozenset({
     State.FAILED, State.SUPERSEDED, State.CANCELLED, State.HELD, State.UNCHANGED, State.ROLLED_BACK,
 })  # fmt: skip
@@ -171,27 +174,13 @@ def _image(facts: Facts) -> str:
     parts = [f"{span(deployment.image.rpartition('/')[2], 100)} {named(_short(deployment.digest))}".strip()]
     if before and before.release != deployment.release and deployment.state not in _REPLACED_NOTHING:
         parts.append(f"instead of {named(before.release)}")
-    if compare := _compare(deployment, before):
-        parts.append(compare)
+    if what := commits(deployment, before, facts.changes, facts.mentions):
+        parts.append(what)
     return ", ".join(parts)
 
 
 def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
-
-
-def _compare(deployment: Deployment, before: Deployment | None) -> str:
-    """What changed, at GitHub, where it is known from which commits both were built."""
-    if not _COMMIT.fullmatch(deployment.commit):
-        return ""
-    short = deployment.commit[:7]
-    repository = _REPOSITORY.match(deployment.image)
-    if not repository:
-        return f"commit {short}"
-    page = f"https://github.com/{repository[1]}"
-    if before and before.commit != deployment.commit and _COMMIT.fullmatch(before.commit):
-        return link(f"{page}/compare/{before.commit}...{deployment.commit}", f"diff to {short}")
-    return link(f"{page}/commit/{deployment.commit}", f"commit {short}")
 
 
 def _who(deployment: Deployment) -> str:
@@ -259,7 +248,12 @@ async def _facts(store: Store, id: int) -> Facts:
         service: Service | None = await store.service(deployment.service)
     except NotFound:
         service = None
-    before = deployment.previous or (service.live if service and service.live != id else None)
+    before = deployment.previous  # what served when it began; a first release has replaced nothing
+    if service and service.live != id and not deployment.started_at:
+        before = service.live
     previous = await store.deployment(before) if before else None
     newest = await store.deployments(deployment.service, limit=1)
-    return Facts(deployment, service, previous, is_newest=not newest or newest[0].id == id)
+    span = span_of(deployment, previous)
+    changes = await store.changes(span) if span else None
+    mentions = await store.slack_of([author.login for author in changes.authors]) if changes else {}
+    return Facts(deployment, service, previous, not newest or newest[0].id == id, changes, mentions)

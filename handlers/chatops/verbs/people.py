@@ -119,6 +119,23 @@ async def link(talk: Talk, *, who: str, username: str) -> Reply:
     return Reply(f"That account speaks for {username} now.")
 
 
+@verb("link-github WHO LOGIN", Action.ADMIN, writes=True)
+async def link_github(talk: Talk, *, who: str, login: str) -> Reply:
+    """Says whose a login at GitHub is, so that cards name them; it gives no rights.
+
+    Example: `/o8 link-github @ada ada-l`
+    """
+    user = await talk.commands.link_github(login, (await _user(talk, who)).username)
+    return Reply(f"{login} at GitHub is {user.username} now.")
+
+
+@verb("unlink-github LOGIN", Action.ADMIN, writes=True)
+async def unlink_github(talk: Talk, *, login: str) -> Reply:
+    """Takes a login at GitHub from whose it was."""
+    username = await talk.commands.unlink_github(login)
+    return Reply(f"{login} at GitHub is {username}'s no more.")
+
+
 async def _decided(talk: Talk, request: AccessRequest, until: datetime | None) -> Reply:
     kind, _, account = request.actor.partition(":")
     if kind == "slack":
