@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -34,7 +35,7 @@ http {{
 """
 
 
-def seen(home: Path, sender: str, *, site: dict[str, object], include: bool = True) -> str:
+def seen(home: Path, sender: str, *, site: Mapping[str, object], include: bool = True) -> str:
     """What a service is told of a visitor whom `sender` names in CF-Connecting-IP, in a network without the world."""
     settings = Settings(o8_data_dir=home / "data", nginx_listen="127.0.0.1", nginx_http_port=8000)
     there = [Address("127.0.0.1", 9000)]
