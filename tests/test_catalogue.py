@@ -498,6 +498,19 @@ async def test_a_used_up_limit_stops_it_and_the_rest_is_read_after_the_reset(
     assert catalogue.trouble == ""
 
 
+async def test_a_push_during_a_limit_is_read_afterwards(api: FakeGitHub, store: Store, catalogue: Catalogue) -> None:
+    api.publish("acme", "web", "0001")
+    await catalogue.refresh()
+    api.packages["acme", "web"][0] = ("0001", "stable")  # the list shows no change
+    catalogue._is_running = True
+    catalogue.look_soon(image("web"))
+    api.replies.append(Reply(429, {}))
+    with pytest.raises(GitHubUnavailable):
+        await catalogue.refresh()
+    await catalogue.refresh()
+    assert [version.tags for version in await store.listed_versions(image("web"))] == [("0001", "stable")]
+
+
 # In the background
 
 
