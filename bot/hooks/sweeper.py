@@ -115,7 +115,9 @@ class Sweeper:
             if sent.event in EVENTS:
                 tries.setdefault(sent.guid, []).append(sent)
         missed = [all_tries for guid, all_tries in tries.items() if await self._is_missed(guid, all_tries)]
-        for number, all_tries in enumerate(sorted(missed, key=lambda each: each[-1].id)):  # as they were sent at first
+        for number, all_tries in enumerate(
+            sorted(missed, key=lambda each: (each[-1].at, each[-1].id))
+        ):  # as they were sent at first
             if number:
                 await asyncio.sleep(self.between_s)
             await self._ask_for(hooks, path, all_tries[0])

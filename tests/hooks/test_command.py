@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lab.github_api import TOKEN, FakeGitHub
+from bot.hooks import setup
+from lab.github_api import TOKEN, FakeGitHub, Reply
 from lab.github_api.apps import CLIENT_ID
 from lab.github_api.hooks import StoredHook
 from tests.cli.conftest import Run
@@ -104,6 +105,20 @@ async def test_a_ping_that_cannot_arrive_is_explained(o8: Run, front: Front, hou
     assert "FAULT   ping: The ping delivery of" in text and "GitHub cannot reach" in text
     await front.open()
     assert "GitHub's ping has arrived" in await told(o8, "setup", "acme"), "what an older ping met is over"
+
+
+async def test_a_ping_that_somebody_else_takes_is_explained(o8: Run, front: Front, house: House) -> None:
+    front.status, front.text = 200, "<h1>Welcome to nginx!</h1>"
+    text = await told(o8, "setup", "acme", code=1)
+    assert "FAULT   ping: GitHub got 200" in text and "but not from this o8" in text
+
+
+async def test_a_ping_that_does_not_come_is_no_fault(
+    o8: Run, api: FakeGitHub, front: Front, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "PATIENCE_S", 0.3)
+    front.is_slow = True
+    assert "WARNING ping: GitHub has not sent it within" in await told(o8, "setup", "acme")
 
 
 async def test_a_user_has_webhooks_of_repositories_only(o8: Run, api: FakeGitHub, house: House) -> None:
@@ -398,3 +413,20 @@ async def test_an_apps_webhook_is_set_and_checked(app_house: House, api: FakeGit
     await push(api, "0002")
     text = await check()
     assert "ok App: ghcr.io/acme/web:0002 arrived at" in text and "fault" not in text
+
+
+async def test_an_app_without_a_webhook_says_what_to_switch_on(app_house: House, api: FakeGitHub) -> None:
+    api.installations["acme"] = 12
+    for _ in range(2):
+        api.replies += [None, Reply(404, {"message": "Not Found"})]
+    _, (*_, finding) = await app_house.ask("GET", "/github/webhook")
+    assert finding["state"] == "fault" and "switched on in the App's settings" in finding["next_step"]
+    status, problem = await app_house.ask("POST", "/github/webhook", {"owner": "acme"})
+    assert status == 409 and "switched on in the App's settings" in problem["next_step"]
+
+
+async def test_a_dry_run_leaves_an_apps_webhook_as_it_is(app_house: House, api: FakeGitHub) -> None:
+    before = {**api.app_hook.config}
+    _, found = await app_house.ask("POST", "/github/webhook", {"owner": "acme", "dry_run": True})
+    assert api.app_hook.config == before
+    assert "would deliver to" in found[-1]["message"] and found[0]["state"] == "fault"
