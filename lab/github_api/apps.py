@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 
 import jwt
 from aiohttp import web
@@ -32,12 +33,15 @@ class Apps(Part):
 
     def __init__(self) -> None:
         super().__init__()
-        self._key = rsa.generate_private_key(65537, 2048)
         self.installations: dict[str, int] = {}
         self.clock_ahead_s = 0.0
         self.young_refusals = 0
         self.issued: dict[str, tuple[str, float]] = {}
         self._refused: dict[str, int] = {}
+
+    @cached_property
+    def _key(self) -> rsa.RSAPrivateKey:
+        return rsa.generate_private_key(65537, 2048)  # takes 60 ms, which few tests need
 
     @property
     def app_key(self) -> str:
