@@ -223,6 +223,19 @@ async def test_an_unchanged_catalogue_costs_nothing(
         assert dict(api.answers) == {304: 5}
 
 
+async def test_another_token_costs_the_list_once(api: FakeGitHub, store: Store, session: aiohttp.ClientSession) -> None:
+    """Etags are of a token; https://github.com/github/docs/issues/34689."""
+    for number in range(5):
+        api.publish("acme", f"p{number}", "0001")
+    await of(api, store, session).refresh()
+    api.tokens.add("ghp_another")
+    renewed = Catalogue(
+        store, Packages(GitHub(session, api.url), TokenLogin("ghp_another"), "ghcr.io"), ("acme",), "ghcr.io"
+    )
+    assert await cost(api, renewed) == 1
+    assert await cost(api, renewed) == 0
+
+
 async def test_a_push_costs_its_page_and_its_versions(api: FakeGitHub, store: Store, catalogue: Catalogue) -> None:
     for number in range(250):
         api.publish("acme", f"p{number:03}", "0001")

@@ -123,8 +123,9 @@ class Part:
         except web.HTTPException as missing:  # no such route
             answer = refusal(missing.status, missing.reason)
         if request.method == "GET" and answer.status == 200 and isinstance(answer.body, bytes):
-            # Of the body alone: a page stays the same when only the next one is new.
-            etag = f'"{hashlib.sha256(answer.body).hexdigest()}"'
+            # Of the body, not of Link: a page stays the same when only the next one is new. And of the token: another
+            # one, such as an App's new one each hour, gets another etag. https://github.com/github/docs/issues/34689
+            etag = f'"{hashlib.sha256(request.headers["Authorization"].encode() + answer.body).hexdigest()}"'
             if request.headers.get("If-None-Match") == etag:
                 return web.Response(status=304, headers={"ETag": etag})
             answer.headers["ETag"] = etag
