@@ -93,7 +93,7 @@ class Listing:
         listed = (await self._store.listed(image.split("/")[1])).get(image)
         source = await self._of_catalogue(listed) if listed else None
         if source is None or not source.known:  # listed, but GitHub does not show its versions to this token
-            source = await self._of_registry(service)
+            source = await self._of_registry(service, is_listed=listed is not None)
         found, sizes = await self._arranged(service, source), await self._sizes(image)
         note = source.note if sizes is not None else f"{source.note} Docker does not answer: what is here is not known."
         return Versions(
@@ -109,7 +109,7 @@ class Listing:
         known = [Known(row.tags, row.digest, row.created_at) for row in rows]
         return _Source("github", known, self._catalogue.looked_at or listed.seen_at, self._note(listed.seen_at))
 
-    async def _of_registry(self, service: Service) -> _Source:
+    async def _of_registry(self, service: Service, *, is_listed: bool) -> _Source:
         found, age_s = await self._follower.tags_with_age(service.name)
         in_order = tags.newest_first(service.configuration.follow, (tag for tag in found if not is_signature(tag)))
         looked_at = datetime.now(UTC) - timedelta(seconds=age_s) if age_s < float("inf") else None
@@ -119,8 +119,9 @@ class Listing:
         elif age_s >= 1:
             words += f" Read {lasting(looked_at, datetime.now(UTC))} ago."
         is_githubs = service.configuration.image.split("/")[0] == self._settings.docker_server_address
-        note = f"{words} {self._why_not_github(service)}" if is_githubs else words
-        return _Source("registry", [Known((tag,)) for tag in in_order], looked_at, note)
+        if is_githubs:
+            words += f" {self._why_not_github(service.configuration.image, is_listed=is_listed)}"
+        return _Source("registry", [Known((tag,)) for tag in in_order], looked_at, words)
 
     async def _arranged(self, service: Service, source: _Source) -> tuple[Version, ...]:
         live = await self._store.deployment(service.live) if service.live else None
@@ -163,13 +164,17 @@ class Listing:
             else NO_OWNER
         )
 
-    def _why_not_github(self, service: Service) -> str:
-        known, image = self._catalogue, service.configuration.image
-        if self._settings.github_pat.get_secret_value() and known.looked_at and not known.trouble:
-            owners = {owner.lower() for owner in known.seen_owners}
-            owner = image.split("/")[1]
-            return f"GitHub lists no {image}." if owner in owners else f"`GITHUB_OWNERS` does not name {owner}."
-        return self._note()
+    def _why_not_github(self, image: str, *, is_listed: bool) -> str:
+        known, owner = self._catalogue, image.split("/")[1]
+        if not self._settings.github_pat.get_secret_value() or not known.looked_at or known.trouble:
+            return self._note()
+        if is_listed:
+            return "GitHub shows this token no version of it that has a tag."
+        if owner in {each.lower() for each in known.seen_owners}:
+            return f"GitHub lists no {image}."
+        if self._settings.owners:
+            return f"`GITHUB_OWNERS` does not name {owner}."
+        return f"The next look at GitHub is also at {owner}."
 
 
 def _place(package: Package) -> tuple[datetime, str]:

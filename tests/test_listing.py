@@ -69,9 +69,10 @@ async def test_what_was_just_pushed_and_deployed_is_there_before_github_lists_it
     ("", "x", False, "o8 is looking at GitHub now, for the first time since it was started."),
     ("", "x", True, "GitHub lists no ghcr.io/acme/web."),
     ("other", "x", True, "`GITHUB_OWNERS` does not name acme."),
+    ("", "x", ("other",), "The next look at GitHub is also at acme."),
 ])  # fmt: skip
 async def test_versions_are_the_registrys_where_github_lists_no_such_image(
-    tmp_path: Path, owners: str, token: str, looked: bool, why: str
+    tmp_path: Path, owners: str, token: str, looked: bool | tuple[str, ...], why: str
 ) -> None:
     async with open_house(tmp_path, github_pat=token, github_owners=owners) as house:
         await house.services.worker.start()
@@ -81,12 +82,24 @@ async def test_versions_are_the_registrys_where_github_lists_no_such_image(
             house.registry.push(tag)
         if looked:
             house.services.catalogue.looked_at = datetime.now(UTC)
-            house.services.catalogue.seen_owners = (owners or "acme",)
+            house.services.catalogue.seen_owners = looked if isinstance(looked, tuple) else (owners or "acme",)
         found = await house.services.listing.versions("web")
         assert found.source == "registry" and found.looked_at is not None
         assert found.note == f"These are the registry's tags; it does not say when they were pushed. {why}"
         assert marks(found) == {"0002": "newest newer", "0001": "runs kept here", "main": ""}
         assert [each.digest for each in found.versions] == ["", live.digest, ""]
+
+
+async def test_versions_are_the_registrys_where_github_shows_none_of_a_package(tmp_path: Path) -> None:
+    async with open_house(tmp_path, github_pat="x") as house:
+        await house.add()
+        await listed(house, WEB, ("0001",))
+        await house.services.store.write(lambda db: db.execute("DELETE FROM catalogue_versions"))
+        house.services.catalogue.looked_at = datetime.now(UTC)
+        house.registry.push("0002")
+        found = await house.services.listing.versions("web")
+        assert (found.source, marks(found)) == ("registry", {"0002": "newest newer"})
+        assert found.note.endswith("GitHub shows this token no version of it that has a tag.")
 
 
 async def test_of_an_image_elsewhere_nothing_is_said_about_github(tmp_path: Path) -> None:
