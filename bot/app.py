@@ -124,7 +124,7 @@ class App:
         worker = Worker(store, deployer, vault, authority, settings.o8_places)
         follower = Follower(store, registry, worker, settings.poll_interval)
         logins = Logins(store, Passwords(), settings.auth_username, settings.auth_password.get_secret_value())
-        operations = Operations(store, engine, nginx, worker, vault, settings.o8_subnet)
+        operations = Operations(store, engine, nginx, worker, vault, settings.o8_subnet, settings.base_domain)
         offers = Offers(store, registry, settings.docker_server_address, settings.base_domain, settings.public_url)
         arrivals = Arrivals(store, offers, operations, worker, follower, settings.auto_install_owners)
         observer, inbox = Observer(engine), Inbox(store, worker, follower, arrivals)

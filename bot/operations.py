@@ -29,14 +29,16 @@ class Applied(NamedTuple):
 
 class Operations:
     def __init__(
-        self, store: Store, engine: Engine, nginx: Nginx, worker: Worker, vault: Vault, subnet: IPv4Network
-    ) -> None:
+        self, store: Store, engine: Engine, nginx: Nginx, worker: Worker, vault: Vault, subnet: IPv4Network,
+        base_domain: str = "",
+    ) -> None:  # fmt: skip
         self._store = store
         self._engine = engine
         self._nginx = nginx
         self._worker = worker
         self._vault = vault
         self._subnet = subnet
+        self._base_domain = base_domain
 
     async def apply(
         self, configuration: Configuration, actor: str, *, is_deployed: bool = True,
@@ -61,7 +63,7 @@ class Operations:
         changes = before and does_run and before.configuration.fingerprint != configuration.fingerprint
         if before and changes:
             refuse_while_locked(before)
-        is_new = await self._store.apply(configuration, addresses.last_block(self._subnet), expected)
+        is_new = await self._store.apply(configuration, addresses.last_block(self._subnet), expected, self._base_domain)
         deployment = None
         if changes and is_deployed:
             deployment = await self._configure(configuration.name, actor, "new configuration")

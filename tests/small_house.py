@@ -152,7 +152,7 @@ def _join(settings: Settings, store: Store, engine: Any, nginx: Any, registry: A
     )
     worker = Worker(store, deployer, vault, authority, 2)
     follower = Follower(store, registry, worker, 600)
-    operations = Operations(store, engine, nginx, worker, vault, settings.o8_subnet)
+    operations = Operations(store, engine, nginx, worker, vault, settings.o8_subnet, settings.base_domain)
     offers = Offers(store, registry, "ghcr.io", settings.base_domain, settings.public_url)
     arrivals = Arrivals(store, offers, operations, worker, follower, settings.auto_install_owners)
     observer, inbox = Observer(engine), Inbox(store, worker, follower, arrivals)

@@ -44,7 +44,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 def says(house: House, tag: str = "0001", *, labels: dict[str, str] | None = None, port: int | None = 0) -> str:
     """Pushes an image that says where it listens (None: nowhere); its digest."""
     digest = house.registry.push(tag)
-    ports = {} if port is None else {f"{port or house.port}/tcp": {}}
+    ports: dict[str, Any] = {} if port is None else {f"{port or house.port}/tcp": {}}
     config = {"Labels": {"o8.health": "/"} | (labels or {}), "ExposedPorts": ports}
     house.registry.abouts[digest] = Config.model_validate({"os": "linux", "architecture": "amd64", "config": config})
     return digest
@@ -261,6 +261,17 @@ async def test_a_moving_tag_is_followed_from_then_on(house: House) -> None:
     verdict = await inbox.receive(delivery="d2", event="package", body=b"2", package=pushed, ignored="")
     assert verdict.accepted == ("blog",)
     assert len(await deployed(house)) == 2
+
+
+async def test_a_name_whose_host_name_is_somebody_elses_is_refused_however_it_comes(house: House) -> None:
+    """nginx would serve one of the two, and nobody would see which."""
+    await house.ask("PUT", "/services/shop", house.file("shop", domains=["blog.example.org"]))
+    status, problem = await house.ask("PUT", "/services/blog", house.file("blog"))
+    assert (status, problem["detail"]) == (409, "blog.example.org already belongs to shop.")
+    assert (await house.ask("PUT", "/services/blog", house.file("blog", domains=["b.example.org"])))[0] == 200
+    status, problem = await house.ask("PUT", "/services/web", house.file("web", domains=["web.example.org"]))
+    status, problem = await house.ask("PUT", "/services/shop", house.file("shop", domains=["web.example.org"]))
+    assert (status, problem["detail"]) == (409, "web.example.org already belongs to web.")
 
 
 # -- kills

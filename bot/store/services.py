@@ -40,14 +40,14 @@ class Services(Connection):
 
     @change
     def apply(self, db: Database, configuration: Configuration, last_block: int,
-              expected: Expected = None) -> bool:  # fmt: skip
+              expected: Expected = None, base_domain: str = "") -> bool:  # fmt: skip
         """Stores a service's configuration; True when the service is new.
 
-        Raises `Conflict` when a domain or host port belongs to another service, or no address block is left;
-        `ChangedMeanwhile` when it is another one than `expected`.
+        Raises `Conflict` when a domain (below `base_domain`, too) or host port belongs to another service, or no
+        address block is left; `ChangedMeanwhile` when it is another one than `expected`.
         """
         others = select_services(db, "SELECT * FROM services WHERE name <> ?", [configuration.name])
-        _refuse_overlap(configuration, others)
+        _refuse_overlap(configuration, others, base_domain)
         text = configuration.model_dump_json()
         found = select_services(db, "SELECT * FROM services WHERE name = ?", [configuration.name])
         if expected not in (None, found[0].configuration if found else "absent"):
@@ -192,11 +192,17 @@ def configuration_of(text: str) -> Configuration:
     return Configuration.model_validate_json(text)
 
 
-def _refuse_overlap(configuration: Configuration, others: tuple[Service, ...]) -> None:
+def _refuse_overlap(configuration: Configuration, others: tuple[Service, ...], base_domain: str) -> None:
+    """nginx would serve one of the two, and nobody would see which."""
     for service in others:
-        common = set(configuration.domains) & set(service.configuration.domains)
+        common = _hosts(configuration, base_domain) & _hosts(service.configuration, base_domain)
         if common:
             raise Conflict(f"{min(common)} already belongs to {service.name}.", "Remove it there first.")
         port = configuration.host_port.rpartition(":")[2]
         if port and port == service.configuration.host_port.rpartition(":")[2]:
             raise Conflict(f"host_port {port} already belongs to {service.name}.", "Choose another port.")
+
+
+def _hosts(configuration: Configuration, base_domain: str) -> set[str]:
+    implied = {f"{configuration.name}.{base_domain}"} if base_domain else set()
+    return set(configuration.domains) or implied
