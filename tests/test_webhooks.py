@@ -35,7 +35,7 @@ def test_a_push_names_image_tag_digest_commit_and_people() -> None:
     assert read_body(github.sample("package_published")) == PackageEvent(
         image="ghcr.io/acme-labs/web", tag="0005",
         digest="sha256:226ce87681fdd7046c3da0570c996584d5c70e16f4461c9c81b7f6c17f0ac5f1",
-        commit=COMMIT, owner="acme-labs", pusher="raj-k",
+        commit=COMMIT, repository="acme-labs/web", owner="acme-labs", pusher="raj-k",
         url="https://github.com/orgs/acme-labs/packages/container/web/561200417",
     )  # fmt: skip
 
