@@ -30,6 +30,8 @@ missing_packages() {
     has shellcheck || echo shellcheck
     has systemd-analyze || echo systemd  # these two check examples/*.service and examples/sudoers
     has visudo || echo sudo
+    has certbot || echo certbot
+    has pebble-challtestsrv || echo pebble  # an authority of our own, with a name server
     has docker || ! apt-cache show docker-cli >/dev/null 2>&1 || echo docker-cli
     has chromium || printf '%s\n' chromium fonts-dejavu-core  # the tests of the dashboard look at it
     # The application's images are made of Debian's own Python, whatever Python runs o8.

@@ -30,7 +30,7 @@ from bot.store.certificates import Failure
 __all__ = ["Certificates", "Standings"]
 
 LONGEST_LOOK, SHORTEST_LOOK = timedelta(minutes=1), timedelta(seconds=2)  # between two looks at the files
-SETTLING_S = 0.5  # commits come in bursts
+SETTLING_S = 1.0  # commits come in bursts
 RENEWED = timedelta(days=30)  # before the end: https://letsencrypt.org/docs/integration-guide/
 # After one try in vain, doubled with each: https://letsencrypt.org/docs/rate-limits/ allows five an hour.
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=15), timedelta(hours=4)

@@ -25,6 +25,7 @@ OLDEST = (1, 12)  # Debian 11
 _REASON = re.compile(r"^\s*(?:Detail|Error|Problem): (.+)$|^(?:An unexpected error occurred:\s*)(.+)$", re.MULTILINE)
 _AT_FAULT = re.compile(r"^\s*Domain: (\S+)\s*\n\s*Type:\s", re.MULTILINE)
 _VERSION = re.compile(r"^certbot (\d+)\.(\d+)", re.MULTILINE)
+_BUSY = "Another instance of Certbot is already running"  # one that a killed o8 had begun
 _INSTALL = "`apt-get install certbot`, or set CERTBOT_COMMAND."
 
 
@@ -47,7 +48,7 @@ async def issue(settings: Settings, service: str, names: Sequence[str], webroot:
         raise CertificateError(f"`{command[0]}` is too old for o8.", f"Install certbot {_dotted(OLDEST)} or newer.")
     raise CertificateError(
         f"There is no certificate for {', '.join(names)}: {reason(output).rstrip('.')}.",
-        f"certbot's log is in {folder / 'logs'}.", names=at_fault(output, names), is_refusal=True,
+        f"certbot's log is in {folder / 'logs'}.", names=at_fault(output, names), is_refusal=_BUSY not in output,
     )  # fmt: skip
 
 

@@ -119,6 +119,15 @@ async def test_whoever_does_not_want_to_wait_makes_o8_ask_at_once(shop: Workshop
         await running
 
 
+async def test_one_that_is_still_at_work_since_before_a_kill_is_waited_for(shop: Workshop) -> None:
+    await shop.serves()
+    shop.will_fail("Another instance of Certbot is already running.")
+    await shop.certificates.look()
+    await shop.time_passes(seconds=61)
+    await shop.certificates.look()
+    assert len(shop.asked()) == 2
+
+
 async def test_one_bad_name_does_not_keep_the_others_from_https(shop: Workshop) -> None:
     await shop.serves(domains=["web.test", "gone.test"])
     prepared = shop.folder / "prepared"
