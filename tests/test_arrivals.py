@@ -229,7 +229,7 @@ async def test_a_registry_that_lags_is_asked_again(house: House, monkeypatch: py
 async def test_a_registry_that_stays_away_makes_people_decide(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrivals, "DELAYS_S", ())
     monkeypatch.setattr(arrivals, "LOOK_S", 0.05)
-    monkeypatch.setattr(arrivals, "PATIENCE", arrivals.PATIENCE * 0)
+    monkeypatch.setattr(arrivals, "PATIENCE_S", 0)
 
     async def is_away(image: str, reference: str) -> Any:
         raise RegistryUnavailable("The registry does not answer.")
@@ -272,6 +272,63 @@ async def test_a_name_whose_host_name_is_somebody_elses_is_refused_however_it_co
     status, problem = await house.ask("PUT", "/services/web", house.file("web", domains=["web.example.org"]))
     status, problem = await house.ask("PUT", "/services/shop", house.file("shop", domains=["web.example.org"]))
     assert (status, problem["detail"]) == (409, "web.example.org already belongs to web.")
+
+
+async def test_a_fault_with_one_package_hinders_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "LOOK_S", 0.05)
+    about = house.registry.about
+
+    async def breaks(image: str, digest: str) -> Any:
+        if "poison" in image:
+            raise RuntimeError("a bug")
+        return await about(image, digest)
+
+    monkeypatch.setattr(house.registry, "about", breaks)
+    says(house)
+    await hears(house, image="ghcr.io/acme/poison")
+    await hears(house, delivery="d2")
+    assert (await decided(house)).state == "installed"
+    package = await decided(house, "ghcr.io/acme/poison")
+    assert (package.state, package.note) == ("offered", "Something went wrong inside o8; its log has the details.")
+
+
+@pytest.mark.parametrize("what", ["installed", "dismissed"])
+async def test_what_somebody_decides_meanwhile_counts(house: House, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    says(house)
+    about = house.registry.about
+
+    async def slow(image: str, digest: str) -> Any:
+        monkeypatch.setattr(house.registry, "about", about)
+        if what == "installed":  # by its file: nothing but the service itself tells of it
+            await house.add("mine", image=BLOG)
+            await house.ask("POST", "/services/mine/deployments", {"release": "0001"})
+        else:
+            await house.services.store.dismiss_package(BLOG)
+        return await about(image, digest)
+
+    monkeypatch.setattr(house.registry, "about", slow)
+    await hears(house)
+    package = await decided(house)
+    assert package.state == what
+    assert await house.services.store.service_names() == (("mine",) if what == "installed" else ())
+    if what == "installed":
+        assert [d.actor.partition(":")[0] for d in await deployed(house, "mine")] == ["cli"]
+
+
+async def test_a_service_that_does_not_want_pushes_is_not_deployed_by_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(house)
+    about = house.registry.about
+
+    async def slow(image: str, digest: str) -> Any:
+        await house.add("mine", image=BLOG, follow={"auto_deploy": "off"})
+        return await about(image, digest)
+
+    monkeypatch.setattr(house.registry, "about", slow)
+    await hears(house)
+    assert (await decided(house)).service == "mine"
+    assert await house.services.store.deployments("mine") == ()
 
 
 # -- kills
