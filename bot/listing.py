@@ -84,7 +84,9 @@ class Listing:
     async def available(self) -> Available:
         """Packages that no service uses, from webhooks and from the catalogue; without those that were dismissed."""
         found, known = await self._store.available(), self._catalogue
-        return Available(packages=found, looked_at=known.looked_at, trouble=known.trouble, note=self._note())
+        return Available(
+            packages=found, looked_at=known.looked_at, trouble=known.trouble, note=self._note(is_whole=True)
+        )
 
     async def versions(self, name: str) -> Versions:
         """From the catalogue where it has the image, else from the tags of the registry. Raises `NotFound`."""
@@ -147,13 +149,17 @@ class Listing:
             return None
         return {digest: size for digest, size in zip(digests, found, strict=True) if size is not None}
 
-    def _note(self, read_at: datetime | None = None) -> str:
-        """How true the catalogue is, and what to do when it is not. `read_at`: before o8 was started, when so."""
+    def _note(self, read_at: datetime | None = None, *, is_whole: bool = False) -> str:
+        """How true the catalogue is, and what to do when it is not. `read_at`: before o8 was started, when so.
+
+        `is_whole`: with why a look failed. That may name packages, which not everybody may know who sees one service.
+        """
         known = self._catalogue
         at = known.looked_at or read_at
         shown = f" What is shown was read {lasting(at, datetime.now(UTC))} ago." if at else ""
         if known.trouble:
-            return f"The last look at GitHub failed: {known.trouble}{shown}"
+            why = f": {known.trouble}" if is_whole else "; `o8 available` says why."
+            return f"The last look at GitHub failed{why}{shown}"
         if not self._settings.github_pat.get_secret_value():
             return f"{NO_TOKEN}{shown}"
         if not known.looked_at:

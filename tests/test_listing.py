@@ -177,8 +177,11 @@ async def test_what_github_told_is_shown_and_why_a_look_failed_is_said(tmp_path:
             with suppress(GitHubRefused):
                 await house.services.catalogue.refresh()
             again = await house.services.listing.available()
+            versions = await house.services.listing.versions("web")
     assert again.packages == found.packages and again.trouble
     assert again.note.startswith(f"The last look at GitHub failed: {again.trouble} What is shown was read ")
+    # Who sees one service need not know what else there is.
+    assert versions.note.startswith("The last look at GitHub failed; `o8 available` says why. What is shown was read ")
 
 
 async def test_without_any_owner_it_is_said_how_to_name_one(tmp_path: Path) -> None:

@@ -69,6 +69,13 @@ async def test_hostile_words_stay_words(talks: Talks) -> None:
     assert "&lt;!here&gt;" in text and "<!here>" not in text
 
 
+async def test_who_asks_for_versions_is_sent_to_who_may_know_why_a_look_failed(talks: Talks) -> None:
+    talks.house.services.catalogue.trouble = "acme: GitHub shows this token no secret-plans."
+    reply = await talks.say(CAROL, "versions web")
+    assert "; `/o8 available` says why." in reply.details[0] and "secret-plans" not in repr(reply)
+    assert "secret-plans" in (await talks.say(ROOT, "available")).details[0]
+
+
 async def test_versions_have_a_button_for_what_is_newer(served: Talks) -> None:
     live = await served.newest()
     await listed(served.house, WEB, ("0001",), ("0002",), ("0003", "latest"), digests={"0001": live.digest})

@@ -84,7 +84,8 @@ async def test_hostile_words_stay_words(house: House, mira: Guest) -> None:
     await listed(house, WEB, ("0001",))
     for path in ("/ui/", "/ui/available", "/ui/services/web/versions"):
         page = await mira.get(path)
-        assert page.status == 200 and "<img src=x" not in page.text and "{{ 7 * 7 }}" in page.words
+        assert page.status == 200 and "<img src=x" not in page.text
+        assert ("{{ 7 * 7 }}" in page.words) is ("/services/" not in path), "why is for who may add services"
 
 
 async def test_fifty_versions_make_a_page(house: House, mira: Guest) -> None:

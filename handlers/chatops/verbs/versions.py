@@ -6,6 +6,7 @@ from bot.listing import Versions
 from bot.permissions import Action
 from bot.versions import Version
 from handlers.chatops import names
+from handlers.chatops.refusals import in_chat
 from handlers.chatops.registry import verb
 from handlers.chatops.reply import Button, Reply
 from handlers.chatops.talk import Talk
@@ -21,13 +22,13 @@ async def versions(talk: Talk, *, svc: str, all: bool = False) -> Reply:
     """
     found = await talk.services.listing.versions(svc)
     if not found.versions:
-        return Reply(f"No version of {found.image} is known.", (found.note,))
+        return Reply(f"No version of {found.image} is known.", (in_chat(found.note),))
     shown = found.versions if all else found.versions[:MOST]
     more = len(found.versions) - len(shown)
     newer = [each for each in found.versions if each.is_newer] if talk.may(Action.DEPLOY, svc) else []
     return Reply(
         _sentence(found),
-        (*((f"And {more} more: `/o8 versions {svc} --all`.",) if more else ()), found.note),
+        (*((f"And {more} more: `/o8 versions {svc} --all`.",) if more else ()), in_chat(found.note)),
         table=(("tags", "digest", "pushed", "size", ""), *map(_row, shown)),
         buttons=tuple(Button(f"Deploy {each.name}", f"deploy {svc} {each.reference}") for each in newer[:WITH_BUTTONS]),
     )
