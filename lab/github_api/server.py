@@ -41,6 +41,7 @@ class Part:
     """The ground of every part. `replies` are answered first, one to a request; None among them: the truth.
 
     `asked` has every request as `GET /path?query`; `counted` how many of them the rate limit counts: a 304 is free.
+    More than `burst` requests within `burst_s` seconds are refused (0: none is); `limit_status` is 403 or 429.
     While `is_frozen` nothing is answered. `users` are no organizations, as every other owner is.
     https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
     """
@@ -54,6 +55,9 @@ class Part:
         self.counted = 0
         self.remaining = 5000
         self.resets_at = time.time() + 3600
+        self.limit_status = 403
+        self.burst, self.burst_s = 0, 1.0
+        self._recent: deque[float] = deque()
         self.answers: Counter[int] = Counter()  # by status
         self.is_frozen = False
         self.users: set[str] = set()
@@ -108,7 +112,10 @@ class Part:
             return web.json_response(reply.body, status=reply.status, headers=reply.headers)
         is_free = request.path == LIMIT_PATH
         if not is_free and self.remaining <= 0 and time.time() < self.resets_at:
-            return refusal(403, "API rate limit exceeded for user ID 1.")
+            return refusal(self.limit_status, "API rate limit exceeded for user ID 1.")
+        if self._is_too_fast():
+            text = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+            return refusal(self.limit_status, text, {"retry-after": str(math.ceil(self.burst_s))})
         if self.remaining <= 0 and time.time() >= self.resets_at:
             self.remaining, self.resets_at = 5000, time.time() + 3600
         if wrong := _wrong_headers(request):
@@ -137,6 +144,16 @@ class Part:
         """https://docs.github.com/en/rest/rate-limit/rate-limit"""
         core = {"limit": 5000, "remaining": max(self.remaining, 0), "reset": math.ceil(self.resets_at)}
         return web.json_response({"resources": {"core": core}, "rate": core})
+
+    def _is_too_fast(self) -> bool:
+        """https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits"""
+        now = time.monotonic()
+        while self._recent and self._recent[0] < now - self.burst_s:
+            self._recent.popleft()
+        if 0 < self.burst <= len(self._recent):
+            return True
+        self._recent.append(now)
+        return False
 
     def _count(self) -> None:
         self.counted += 1

@@ -60,6 +60,24 @@ async def test_many_pushes_are_one_look(
     assert not await looks(3)
 
 
+async def test_it_keeps_to_the_secondary_limit(
+    api: FakeGitHub, store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which GitHub has for those who ask too fast: a pause as long as it says, then on where it stopped."""
+    monkeypatch.setattr(module, "SOONEST_S", 0.05)
+    for number in range(60):
+        api.publish("acme", f"p{number:02}", "0001")
+    api.burst = 25
+
+    async def is_whole() -> bool:
+        return len(await available(store)) == 60
+
+    async with running(catalogue):
+        await until(is_whole, 30)
+    assert api.answers[403] <= 4
+    assert api.counted <= 1 + 60 + 4
+
+
 async def test_nobody_who_looks_waits_for_github(api: FakeGitHub, tmp_path: Path) -> None:
     """GitHub takes requests and never answers; what was read before is shown."""
     settings = {"github_api_url": api.url, "github_pat": SecretStr(TOKEN), "github_owners": "acme"}
