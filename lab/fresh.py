@@ -156,6 +156,35 @@ def deploy(story: Story) -> None:
         story.serves("0003")
 
 
+def certificate(story: Story) -> None:
+    """docs/tls.md: certbot as a child of the closed unit. Certificates end after 48 s here, and are renewed before."""
+    machine = story.machine
+    code = ("import sys; from datetime import timedelta; from lab.acme import authority\n"
+            "with authority(80, life=timedelta(seconds=48)) as pebble:\n"
+            "    print(pebble.directory, flush=True); sys.stdin.read()")  # fmt: skip
+    command = (*machine.in_its_network, sys.executable, "-c", code)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=results.ROOT, text=True, **pipes) as pebble:  # type: ignore[call-overload]
+        with story.step('tls = "auto": a certificate of a real certbot under the unit, and its renewal'):
+            more = f"ACME_SERVER={pebble.stdout.readline().strip()}\\nCERTBOT_COMMAND=certbot --no-verify-ssl\\n"
+            machine.run(f"printf '{more}' >> {SETTINGS} && systemctl restart orchestr8")
+            (machine.root / "srv/web.toml").write_text(f'{SERVICE}\n[site]\ntls = "auto"\n')
+            machine.run(f"{AS_O8} service apply /srv/web.toml")
+            wait_until(lambda: machine.visit(HOST, scheme="https")[0] == 200, "a certificate")
+            first = serial(machine)
+            wait_until(lambda: serial(machine) != first, "its renewal")
+            (machine.root / "srv/web.toml").write_text(SERVICE)
+            machine.run(f"{AS_O8} service apply /srv/web.toml")
+            story.serves("0003")
+        pebble.communicate("")
+
+
+def serial(machine: FreshMachine) -> str:
+    """Of the certificate that o8 has for the service."""
+    found = json.loads(machine.run(f"{AS_O8} service show web --json"))["certificate"]
+    return str((found or {}).get("serial", ""))
+
+
 def upkeep(story: Story) -> None:
     """docs/operations.md."""
     machine = story.machine
@@ -269,7 +298,7 @@ def tell(story: Story, there: Story) -> None:
     """All of it; `there`: as fresh as the other."""
     checkout(story.machine)
     try:
-        for part in (install, deploy, upkeep, trouble):
+        for part in (install, deploy, certificate, upkeep, trouble):
             part(story)
         moving(story, there)
     finally:
@@ -282,7 +311,7 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="o8-fresh-", ignore_cleanup_errors=True) as name:
         packages = lines_of("README.md", "Run it for real")[0]
-        with fresh_machine(Path(name), packages) as machine:
+        with fresh_machine(Path(name), f"{packages} && apt-get install certbot") as machine:
             provide_libraries(machine)
             another = machine.copy(Path(name) / "another")
             story = Story(machine, Path(name))

@@ -91,10 +91,11 @@ class FreshMachine:
     def has_engine(self) -> bool:
         return answers(self.engine_host)
 
-    def visit(self, host: str, path: str = "/") -> tuple[int, str]:
-        """Status and text for a visitor of port 80; status 0: nobody answered."""
-        command = (*self.in_its_network, "curl", "--silent", "--max-time", "10", "--header", f"Host: {host}",
-                   "--write-out", "\n%{http_code}", f"http://127.0.0.1{path}")  # fmt: skip
+    def visit(self, host: str, scheme: str = "http") -> tuple[int, str]:
+        """Status and text for a visitor of port 80 or 443; status 0: nobody answered."""
+        command = (*self.in_its_network, "curl", "--silent", "--insecure", "--max-time", "10", "--write-out",
+                   "\n%{http_code}", "--resolve", f"{host}:80:127.0.0.1", "--resolve", f"{host}:443:127.0.0.1",
+                   f"{scheme}://{host}/")  # fmt: skip
         said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
         text, _, status = said.rpartition("\n")
         return int(status or 0), text
