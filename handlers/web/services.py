@@ -51,6 +51,7 @@ async def one(visit: Visit) -> web.Response:
         newest=(await store.newest_tags()).get(name), tags=(await visit.services.follower.tags(name))[-200:],
         replicas=observer.replicas(name), sample=observer.now(name), cpu=charts.cpu(samples),
         memory=charts.memory(samples), bars=charts.bars, running=visit.services.worker.running,
+        tls=shown.certificate(await visit.services.standings.of(service)),
     )  # fmt: skip
 
 
