@@ -19,7 +19,7 @@ from handlers.chatops.registry import VERBS, Verb
 EXAMPLES = {
     "SVC": "web", "RELEASE": "0005", "ID": "12", "N": "3", "DURATION": "1h30m", "CHANNEL": "#team-web", "WHO": "@ada",
     "ACTION": "deploy", "SCOPE": "service:web", "KEY": "DATABASE_URL", "IMAGE": "ghcr.io/acme/shop", "TOPIC": "deploy",
-    "TEXT": "timeout", "USERNAME": "ada", "CODE": "0123456789", "KEY=VALUE": "limits.cpus=1",
+    "TEXT": "timeout", "USERNAME": "ada", "CODE": "0123456789", "LOGIN": "ada-l", "KEY=VALUE": "limits.cpus=1",
 }  # fmt: skip
 PARTS = re.compile(r"\[[^\]]*\]|\S+")
 WRITES = {verb.name for verb in VERBS.values() if verb.writes}

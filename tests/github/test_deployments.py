@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
+from bot.doctor import Doctor, Finding
 from bot.models import Deployment, Kind, State
 from bot.store import told
 from lab.github_api import Reply
@@ -119,6 +120,14 @@ async def test_a_restart_is_a_deployment_of_the_commit_that_runs(it: Teller) -> 
     assert [(sha, states[-1]) for sha, states in it.api.history(REPOSITORY)] == [
         (it.commits["0001"], "inactive"), (it.commits["0001"], "success"),
     ]  # fmt: skip
+
+
+async def test_what_is_deployed_by_its_digest_has_a_commit_too(it: Teller) -> None:
+    await it.start()
+    it.push("0001")
+    await it.deploy("", digest=it.house.registry.found["0001"])
+    await until(lambda: _is(it.api.told[-1:] == [(1_000_000, "success")]))
+    assert it.api.history(REPOSITORY)[0][0] == it.commits["0001"]
 
 
 async def test_what_waits_for_approval_is_queued_and_what_is_rejected_is_inactive(it: Teller) -> None:
@@ -317,6 +326,32 @@ async def test_images_of_others_are_not_told_where_owners_are_named(tmp_path: Pa
         await it.shows()
         assert it.api.posts == 0
         assert await it.house.services.store.refusals() == ()
+
+
+async def test_the_doctor_says_what_github_does_not_take(it: Teller) -> None:
+    async def findings() -> list[Finding]:
+        house = it.house.services
+        parts: Any = (house.settings, house.store, it.house.engine, it.house.nginx, it.house.registry)
+        found = await Doctor(*parts, None, it.notifier).check()
+        return [each for each in found if each.subject == "GitHub's deployments"]
+
+    assert await findings() == []  # nobody tells
+    await it.start()
+    assert [each.state for each in await findings()] == ["ok"]
+    it.api.read_only.add(REPOSITORY)
+    it.push("0001")
+    await it.deploy("0001")
+    await until(it.house.services.store.refusals)
+    (refused,) = await findings()
+    assert (refused.state, "web in acme/web" in refused.message, "Deployments" in refused.next_step) == (
+        "warning", True, True,
+    )  # fmt: skip
+    it.api.replies.extend([Reply(500)] * 1000)
+    it.push("0002")
+    await it.deploy("0002")
+    await until(lambda: _is(bool(it.notifier and it.notifier.trouble())))
+    (away,) = await findings()
+    assert (away.state, "GitHub is not told what runs: GitHub answered 500" in away.message) == ("warning", True)
 
 
 # Who tells
