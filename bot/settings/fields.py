@@ -68,7 +68,7 @@ class Settings(BaseModel):
     github_app_key: SecretStr = Field(_EMPTY, description="GitHub App: its private key in PEM")
     public_url: Annotated[
         str, matching(r"^(https?://[a-z0-9.-]+(:[0-9]{1,5})?)?$", "such as https://o8.example.org, without a path")
-    ] = Field("", description="where the internet reaches o8: for webhooks that o8 sets up")
+    ] = Field("", description="where the internet reaches o8: for webhooks that o8 sets up, and for links to its pages")
     docker_server_address: Annotated[
         str, matching(r"^[a-z0-9.-]+(:[0-9]{1,5})?$", "a host name in lower case, with a port where needed")
     ] = Field("ghcr.io", description="registry that the credentials belong to")

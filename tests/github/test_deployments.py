@@ -330,9 +330,9 @@ async def test_images_of_others_are_not_told_where_owners_are_named(tmp_path: Pa
 
 async def test_the_doctor_says_what_github_does_not_take(it: Teller) -> None:
     async def findings() -> list[Finding]:
-        house = it.house.services
-        parts: Any = (house.settings, house.store, it.house.engine, it.house.nginx, it.house.registry)
-        found = await Doctor(*parts, None, it.notifier).check()
+        house: Any = it.house
+        settings, store = it.house.services.settings, it.house.services.store
+        found = await Doctor(settings, store, house.engine, house.nginx, house.registry, None, it.notifier).check()
         return [each for each in found if each.subject == "GitHub's deployments"]
 
     assert await findings() == []  # nobody tells
