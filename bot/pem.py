@@ -14,9 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-
 from bot.configuration import Configuration
 from bot.errors import CertificateError
 from bot.settings import Settings
@@ -86,7 +83,7 @@ def read(folder: Path, service: str) -> Certificate | None:
         return _look(chain, key)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, x509.ExtensionNotFound) as error:
+    except (OSError, ValueError) as error:
         raise CertificateError(f"The certificate of {service} in {live} cannot be used: {_why(error)}.") from None
 
 
@@ -104,7 +101,7 @@ def served(configuration: Configuration, settings: Settings) -> Certificate | No
         if site.tls == "snippet" and settings.nginx_snippet:
             named = _IN_SNIPPET.search(Path(settings.nginx_snippet).read_text())
             return _look(Path(named[2]), None) if named else None
-    except (OSError, ValueError, x509.ExtensionNotFound) as error:
+    except (OSError, ValueError) as error:
         raise CertificateError(f"The certificate of {configuration.name} cannot be read: {_why(error)}.") from None
     return None
 
@@ -119,8 +116,14 @@ def _look(chain: Path, key: Path | None) -> Certificate:
 @lru_cache(maxsize=1024)  # sites are rendered again with every look at what should be
 def _read(chain: Path, key: Path | None, state: tuple[tuple[int, int, int], ...]) -> Certificate:
     """`state`: of the files, so that changed ones are read again."""
+    from cryptography import x509  # takes 8 MB, and where TLS is others' there is nothing to read
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
     found = x509.load_pem_x509_certificate(chain.read_bytes())
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        raise ValueError("it has no host names") from None
     if key:
         # nginx refuses a wrong pair, and with it every change of any site. Checking an RSA key's numbers takes 50 ms.
         pair = load_pem_private_key(key.read_bytes(), None, unsafe_skip_rsa_key_validation=True).public_key()
@@ -136,4 +139,4 @@ def _read(chain: Path, key: Path | None, state: tuple[tuple[int, int, int], ...]
 def _why(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}"
-    return "it has no host names" if isinstance(error, x509.ExtensionNotFound) else str(error) or "it is no PEM"
+    return str(error) or "it is no PEM"
