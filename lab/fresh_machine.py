@@ -19,7 +19,7 @@ RELEASE = "bookworm"
 # What Debian's own installer puts on every server.
 SERVER = ("systemd", "systemd-sysv", "dbus", "sudo", "ca-certificates", "iproute2")
 LIMIT_S = 900
-_BOOT = Path(__file__).with_name("fresh_boot.sh")
+BOOT = Path(__file__).with_name("fresh_boot.sh")
 _ENVIRON = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 
 
@@ -38,7 +38,7 @@ class FreshMachine:
     def boot(self) -> None:
         """Starts it, and waits until systemd has started what is enabled."""
         groups = control_groups.make(self._group)
-        self._spaces = spawn(["sh", str(_BOOT), str(self.root), *map(str, groups)])
+        self._spaces = spawn(["sh", str(BOOT), str(self.root), *map(str, groups)])
         wait_until(self._is_up, "the fresh machine", self._spaces)
 
     def power_off(self) -> None:
