@@ -14,7 +14,8 @@ from bot.store.history import select_deployments
 
 # https://docs.github.com/en/rest/deployments/statuses; a release that serves no more is inactive, and it serves until
 # the one after it has proven itself.
-_SERVES = """EXISTS (SELECT 1 FROM services AS s JOIN deployments AS l ON l.id = s.live WHERE NOT s.is_stopped
+_SERVES = """EXISTS (SELECT 1 FROM services AS s JOIN deployments AS l ON l.id = s.live
+    WHERE s.name = d.service AND NOT s.is_stopped
     AND (l.id = d.id OR (l.previous = d.id AND l.state NOT IN (SELECT state FROM ended_states))))"""
 # While its image is looked up it may turn out to be of another commit. Nothing goes back to the queue at GitHub.
 _TRUE = f"""CASE WHEN d.state IN ('waiting', 'queued') AND told.status = '' THEN 'queued'
@@ -108,6 +109,7 @@ class Told(Connection):
                 'in_progress', 'success') WHERE deployment = ?""",
             [status, status, id],
         )
+        _close_refused(db, id)
 
     @change
     def was_refused(self, db: Database, id: int, refusal: str) -> None:
@@ -115,10 +117,7 @@ class Told(Connection):
         db.execute(
             "UPDATE told SET saying = '', refusal = ?, refused_at = ? WHERE deployment = ?", [refusal, now(), id]
         )
-        older = """UPDATE told SET is_open = 0 WHERE is_open AND refusal <> '' AND deployment IN (
-            SELECT o.id FROM deployments AS o JOIN deployments AS d ON d.id = ? AND o.service = d.service
-            WHERE o.id < d.id)"""
-        db.execute(older, [id])
+        _close_refused(db, id)
 
     @change
     def leave_untold(self, db: Database, id: int) -> None:
@@ -140,3 +139,10 @@ class Told(Connection):
     def tell_nothing_older(self, db: Database) -> None:
         """What happened while nobody told GitHub is not told; what it has been told of still follows what is true."""
         db.execute("UPDATE told SET is_open = 0 WHERE number = 0 AND repository = ''")
+
+
+def _close_refused(db: Database, id: int) -> None:
+    """What was refused of the same service before `id` is not looked at any more."""
+    query = """UPDATE told SET is_open = 0 WHERE is_open AND refusal <> '' AND deployment < ? AND
+        (SELECT service FROM deployments WHERE id = deployment) = (SELECT service FROM deployments WHERE id = ?)"""
+    db.execute(query, [id, id])

@@ -78,7 +78,6 @@ class GitHubNotifier:
             for one in untold:
                 try:
                     await self._tell(one)
-                    self._failures, self._trouble = 0, ""
                 except GitHubRefused as refusal:
                     if refusal.status == 401:  # the login, not this deployment
                         return self._later(refusal)
@@ -87,6 +86,7 @@ class GitHubNotifier:
                     await self._store.was_refused(one.deployment.id, str(refusal))
                 except GitHubError as trouble:
                     return self._later(trouble)
+        self._failures, self._trouble = 0, ""
         return 0.0
 
     def _later(self, trouble: GitHubError) -> float:
