@@ -262,6 +262,7 @@ class CertificateError(O8Error):
         super().__init__(message, next_step)
         self.names = frozenset(names)
         self.is_refusal = is_refusal
+        self.is_transient = False  # of files that cannot be read at the moment, though they may be good
 
 
 class NginxError(O8Error):

@@ -73,7 +73,7 @@ class Standing(NamedTuple):
 def read(folder: Path, service: str) -> Certificate | None:
     """What certbot has for a service below `folder`; None when there is none.
 
-    Raises `CertificateError` when what is there cannot be used.
+    Raises `CertificateError` when what is there cannot be used; `is_transient` when it cannot be read just now.
     """
     live = folder / "live" / service
     try:
@@ -84,7 +84,9 @@ def read(folder: Path, service: str) -> Certificate | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise CertificateError(f"The certificate of {service} in {live} cannot be used: {_why(error)}.") from None
+        trouble = CertificateError(f"The certificate of {service} in {live} cannot be used: {_why(error)}.")
+        trouble.is_transient = isinstance(error, OSError)
+        raise trouble from None
 
 
 def served(configuration: Configuration, settings: Settings) -> Certificate | None:

@@ -47,6 +47,7 @@ class Certificates:
         self._nginx = nginx
         self._notice = notice
         self._standings = Standings(settings, store)
+        self._asked: dict[str, datetime] = {}  # what came of it is not written down
 
     async def run(self) -> None:
         """Endless. A service that begins to want a certificate is noticed at the next commit."""
@@ -62,13 +63,19 @@ class Certificates:
         """Gets what is missing or about to end, one after the other; then the channel is told what is amiss."""
         wanted, failures = await self._wanted(), await self._store.certificate_failures()
         for service, failure in failures.items():
-            if failure.names != frozenset(wanted.get(service, ())):  # something else is wanted by now
+            names = wanted.get(service, ())
+            is_other = failure.names != frozenset(names)  # something else is wanted by now
+            if is_other or _needed_from(names, self._found(service)) > datetime.now(UTC):
                 await self._store.forget_certificate_failure(service)
         for service, names in wanted.items():
             found = self._found(service)
-            if _when(names, found, failures.get(service)) <= datetime.now(UTC):
+            if _when(names, found, failures.get(service)) <= datetime.now(UTC) and not self._was_just_asked(service):
                 await self._get(service, names, found)
         await alarms.tell(self._store, await self._standings.all())
+
+    def _was_just_asked(self, service: str) -> bool:
+        """With a database that cannot be written to, the authority would be asked every few seconds."""
+        return datetime.now(UTC) < self._asked.get(service, datetime.min.replace(tzinfo=UTC)) + FIRST_PAUSE
 
     async def _wanted(self) -> Wanted:
         """Of those that serve: before, nobody could answer the authority."""
@@ -85,14 +92,16 @@ class Certificates:
             return None
 
     async def _get(self, service: str, names: tuple[str, ...], found: Certificate | None) -> None:
+        self._asked[service] = datetime.now(UTC)
         try:
             await self._issue(service, names)
         except CertificateError as trouble:
             _log.warning("%s: %s", service, trouble)
             await self._store.certificate_failed(service, frozenset(names), str(trouble), is_refusal=trouble.is_refusal)
             await self._get_without(trouble.names, service, names, found)
-            return
-        await self._store.forget_certificate_failure(service)
+        else:
+            await self._store.forget_certificate_failure(service)
+        del self._asked[service]
 
     async def _get_without(
         self, bad: frozenset[str], service: str, names: tuple[str, ...], found: Certificate | None
@@ -108,7 +117,7 @@ class Certificates:
 
     async def _issue(self, service: str, names: tuple[str, ...]) -> None:
         await certbot.issue(self._settings, service, names, self._nginx.acme_folder)
-        found = pem.read(self._settings.certificates_dir, service)
+        found = self._found(service)
         if _when(names, found, None) <= datetime.now(UTC):  # else it would be asked for again and again
             raise CertificateError(
                 f"certbot has ended well, but there is no good certificate for {', '.join(names)}.",
@@ -142,11 +151,16 @@ class Certificates:
 
 def _when(names: Sequence[str], found: Certificate | None, failure: Failure | None) -> datetime:
     """When the authority is to be asked (again)."""
-    if failure and failure.names == frozenset(names):
-        pause: timedelta = FIRST_PAUSE * 2 ** min(failure.tries - 1, 16) if failure.tries else PAUSE
-        return failure.failed_at + min(pause, LONGEST_PAUSE)
+    needed = _needed_from(names, found)
+    if failure is None or failure.names != frozenset(names):
+        return needed
+    pause: timedelta = FIRST_PAUSE * 2 ** min(failure.tries - 1, 16) if failure.tries else PAUSE
+    return max(needed, failure.failed_at + min(pause, LONGEST_PAUSE))
+
+
+def _needed_from(names: Sequence[str], found: Certificate | None) -> datetime:
     if found is None or _lacks(found, names):
-        return datetime.now(UTC)
+        return datetime.min.replace(tzinfo=UTC)
     return found.ends - min(RENEWED, (found.ends - found.begins) / 3)
 
 

@@ -112,8 +112,10 @@ def _remove_remains(folder: Path, service: str) -> None:
     try:
         if pem.read(folder, service):
             return
-    except CertificateError:
-        pass  # it cannot be used, and certbot would not mend it
+    except CertificateError as trouble:
+        if trouble.is_transient:
+            raise
+        # It cannot be used, and certbot would not mend it.
     (folder / "renewal" / f"{service}.conf").unlink(missing_ok=True)
     for name in ("live", "archive"):
         shutil.rmtree(folder / name / service, ignore_errors=True)

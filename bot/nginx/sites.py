@@ -96,7 +96,9 @@ def _tls(configuration: Configuration, settings: Settings) -> _Tls:
     site, names = configuration.site, host_names(configuration, settings)
     try:
         found = pem.served(configuration, settings)
-    except CertificateError:  # told by whoever looks after certificates; here the site goes on
+    except CertificateError as trouble:  # told by whoever looks after certificates; here the site goes on
+        if trouble.is_transient and site.tls == "auto":
+            raise  # the site stays as it is: it may be a good certificate
         found = None
     serials = [found.serial] if found else []
     if site.tls == "snippet":

@@ -8,10 +8,20 @@ from contextlib import suppress
 import pytest
 
 from bot.certificates import certbot
-from bot.errors import CertificateError
+from bot.errors import CertificateError, StoreUnavailable
+from bot.models import Address
+from bot.nginx import Nginx
 from lab.certificates import identity, keep
 from lab.waiting import until
 from tests.certificates.workshop import FAILS, USUAL, Workshop
+from tests.store.ledger import configuration
+
+
+def text_of(domain: str, shop: Workshop) -> str:
+    """Of the site of `web`."""
+    there = [Address("127.0.0.1", 80)]
+    found = configuration("web", domains=(domain,), site={"tls": "auto"})
+    return Nginx(shop.settings).render(found, {"a": there, "b": there})
 
 
 async def test_a_service_that_serves_gets_a_certificate_and_its_site_another_text(shop: Workshop) -> None:
@@ -126,6 +136,37 @@ async def test_one_that_is_still_at_work_since_before_a_kill_is_waited_for(shop:
     await shop.time_passes(seconds=61)
     await shop.certificates.look()
     assert len(shop.asked()) == 2
+
+
+async def test_an_authority_is_not_pressed_by_an_o8_that_cannot_write_down_what_it_said(shop: Workshop) -> None:
+    await shop.serves()
+    shop.will_fail(FAILS.format(name="web.test"))
+    await shop.store.write(lambda db: db.execute("PRAGMA query_only = 1"))  # as on a full disk
+    with pytest.raises(StoreUnavailable):
+        await shop.certificates.look()
+    for _ in range(3):
+        await shop.certificates.look()
+    assert len(shop.asked()) == 1
+
+
+async def test_a_certificate_that_cannot_be_read_just_now_is_neither_removed_nor_taken_for_none(shop: Workshop) -> None:
+    """As without file handles: here its folder is a file for a moment."""
+    await shop.serves()
+    shop.has("web.test")
+    archive = shop.settings.certificates_dir / "archive"
+    archive.rename(archive.with_name("aside"))
+    archive.write_text("")
+    shop.will_fail("must not be asked")
+    await shop.certificates.look()
+    assert shop.asked() == []
+    with pytest.raises(CertificateError, match="Not a directory"):
+        text_of("web.test", shop)
+    archive.unlink()
+    archive.with_name("aside").rename(archive)
+    assert "ssl_certificate " in text_of("web.test", shop)
+    await shop.time_passes(minutes=2)
+    await shop.certificates.look()
+    assert (shop.asked(), (await shop.standing()).trouble) == ([], "")
 
 
 async def test_one_bad_name_does_not_keep_the_others_from_https(shop: Workshop) -> None:
