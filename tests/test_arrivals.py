@@ -24,10 +24,12 @@ BLOG = "ghcr.io/acme/blog"
 
 
 @asynccontextmanager
-async def welcoming(folder: Path, owners: str = "Acme,other", **more: Any) -> AsyncIterator[House]:
-    """A house that installs what acme pushes; deployments run, arrivals are taken."""
+async def welcoming(folder: Path, owners: str = "Acme,other", has: str = "", **more: Any) -> AsyncIterator[House]:
+    """A house that installs what acme pushes; deployments run, arrivals are taken. `has`: a tag that is there then."""
     async with open_house(folder, github_auto_install=owners, base_domain="example.org", **more) as house:
         await house.services.worker.start()
+        if has:
+            says(house, has)
         taking = asyncio.create_task(house.services.inbox.arrivals.run())
         yield house
         taking.cancel()
@@ -338,8 +340,7 @@ async def test_a_service_that_does_not_want_pushes_is_not_deployed_by_one(
 async def test_what_a_kill_left_is_installed_by_the_next_start(tmp_path: Path) -> None:
     async with open_house(tmp_path, github_auto_install="acme") as house:
         assert (await hears(house)).kind == "accepted"  # nobody takes it: o8 was killed
-    async with welcoming(tmp_path) as house:
-        says(house)
+    async with welcoming(tmp_path, has="0001") as house:
         await decided(house)
         assert [bool(d.switched_at) for d in await deployed(house)] == [True]
 
@@ -348,9 +349,7 @@ async def test_a_kill_between_service_and_deployment_is_finished(tmp_path: Path)
     async with open_house(tmp_path, github_auto_install="acme") as house:
         await hears(house)
         await house.add("blog", image=BLOG)
-    async with welcoming(tmp_path) as house:
-        await house.services.store.apply((await house.services.store.service("blog")).configuration, 100)
-        says(house)
+    async with welcoming(tmp_path, has="0001") as house:
         assert (await decided(house)).service == "blog"
         (found,) = await house.services.store.deployments("blog")
         assert (found.actor, found.delivery) == ("delivery:d1", "d1")
