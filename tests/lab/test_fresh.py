@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from bot.cli import o8
-from lab import control_groups, fresh, fresh_machine
+from lab import control_groups, fresh_machine, fresh_story
 
 PAGES = [
     ("README.md", "Run it for real", 0),
@@ -20,7 +20,7 @@ PAGES = [
 
 @pytest.mark.parametrize(("page", "heading", "block"), PAGES)
 def test_the_commands_of_a_guide_are_found_and_stand_alone(page: str, heading: str, block: int) -> None:
-    lines = fresh.lines_of(page, heading, block)
+    lines = fresh_story.lines_of(page, heading, block)
     assert lines and all(line.startswith("sudo ") for line in lines)
     assert not [line for line in lines if "#" in shlex.split(line)]
     for word in re.findall(r"(?<![.\w])o8 ([a-z-]+)", "\n".join(lines)):
@@ -28,7 +28,7 @@ def test_the_commands_of_a_guide_are_found_and_stand_alone(page: str, heading: s
 
 
 def test_the_first_line_of_the_readme_is_all_that_a_fresh_debian_lacks() -> None:
-    first, pip, init, *_, last = fresh.lines_of("README.md", "Run it for real")
+    first, pip, init, *_, last = fresh_story.lines_of("README.md", "Run it for real")
     assert first == "sudo apt-get install docker.io nginx python3-venv"
     assert "pip install ." in pip and "o8 init" in init and last == "sudo -u orchestr8 o8 doctor"
 
