@@ -54,7 +54,7 @@ async def issue(settings: Settings, service: str, names: Sequence[str], webroot:
 
 async def version(settings: Settings) -> str:
     """Such as `2.1`; raises `CertificateError` when certbot is missing or too old. Takes about a second."""
-    command = [*shlex.split(settings.certbot_command), "--version"]
+    command = [*_program(settings), "--version"]
     _, output = await _run(command)
     found = _VERSION.search(output)
     if found is None:
@@ -80,12 +80,15 @@ def arguments(settings: Settings, service: str, names: Sequence[str], webroot: P
                 f"A certificate for {', '.join(wildcards)} is proven by DNS, and TLS_DNS_HOOK is not set.",
                 "docs/tls.md says what the hook is given.", names=wildcards,
             )  # fmt: skip
+        if shutil.which(settings.tls_dns_hook) is None:
+            raise CertificateError(f"TLS_DNS_HOOK, {settings.tls_dns_hook}, is no program that o8 may run.",
+                                   "`chmod +x` makes it one; an absolute path is best.", names=wildcards)  # fmt: skip
         hook = shlex.quote(settings.tls_dns_hook)
         how = ["--manual", "--preferred-challenges", "dns", "--manual-auth-hook", f"{hook} auth",
                "--manual-cleanup-hook", f"{hook} cleanup"]  # fmt: skip
     account = ["--email", settings.tls_email] if settings.tls_email else ["--register-unsafely-without-email"]
     return [
-        *shlex.split(settings.certbot_command), "certonly", "--non-interactive", "--agree-tos", *account, *how,
+        *_program(settings), "certonly", "--non-interactive", "--agree-tos", *account, *how,
         "--cert-name", service, "--config-dir", str(folder), "--work-dir", str(folder / "work"),
         "--logs-dir", str(folder / "logs"), "--server", settings.acme_server,
         "--force-renewal", "--renew-with-new-domains",
@@ -105,6 +108,14 @@ def at_fault(output: str, names: Sequence[str]) -> list[str]:
     return _AT_FAULT.findall(output) or [
         name for name in names if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", said)
     ]
+
+
+def _program(settings: Settings) -> list[str]:
+    try:
+        found = shlex.split(settings.certbot_command)
+    except ValueError as error:
+        raise CertificateError(f"CERTBOT_COMMAND cannot be read: {error}.", "Close every quote.") from None
+    return found or ["certbot"]
 
 
 def _remove_remains(folder: Path, service: str) -> None:

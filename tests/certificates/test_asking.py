@@ -233,11 +233,28 @@ async def test_a_wildcard_without_a_hook_is_told_and_the_rest_has_its_certificat
     assert (standing.level(), "TLS_DNS_HOOK is not set" in standing.trouble) == ("missing", True)
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [({"tls_dns_hook": "/no/such/hook"}, "no program"), ({"tls_dns_hook": "/usr/lib"}, "no program"),
+     ({"certbot_command": 'certbot "'}, "CERTBOT_COMMAND cannot be read: No closing quotation")],
+)  # fmt: skip
+async def test_a_setting_that_cannot_work_is_told_and_no_authority_hears_of_it(
+    shop: Workshop, setting: dict[str, str], said: str
+) -> None:
+    await shop.serves(domains=["*.web.test"])
+    shop.will_fail("must not be asked")
+    shop.begin(**{"tls_dns_hook": "/bin/true"} | setting)
+    await shop.certificates.look()
+    assert said in (await shop.standing()).trouble
+    assert shop.asked() == []
+    assert (await shop.store.certificate_failures())["web"].tries == 0
+
+
 async def test_names_that_a_wildcard_covers_are_left_out(shop: Workshop) -> None:
     """https://community.letsencrypt.org: "redundant with a wildcard domain in the same request" """
     names = ["*.web.test", "a.web.test", "web.test", "a.b.web.test"]
     await shop.serves(domains=names)
-    shop.begin(tls_dns_hook="/hook")
+    shop.begin(tls_dns_hook="/bin/true")
     shop.will_give("web", "*.web.test", "web.test", "a.b.web.test")
     await shop.certificates.look()
     assert shop.asked() == [["*.web.test", "web.test", "a.b.web.test"]]
