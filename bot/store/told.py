@@ -47,7 +47,8 @@ class Untold(NamedTuple):
     def is_of_another_commit(self) -> bool:
         """The image turned out to be built from another one than the push had said."""
         found = self.deployment
-        return self.was_begun and (self.repository, self.commit) != (found.repository, found.commit)
+        is_same = (self.repository.lower(), self.commit) == (found.repository.lower(), found.commit)
+        return self.was_begun and not is_same
 
 
 class Refusal(NamedTuple):

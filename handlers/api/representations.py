@@ -63,6 +63,7 @@ class Summary(_Shown):
     digest: str
     release: str = Field(description="what people call it: the tag, or the short digest")
     commit: str
+    repository: str = Field(description="at GitHub, such as `acme/web`; empty where it is not known")
     delivery: str
     target: int | None = Field(description="of a rollback: id of the release to return to")
     environment_revision: int

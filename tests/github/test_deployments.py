@@ -162,6 +162,19 @@ async def test_the_image_knows_better_than_the_push_from_which_commit_it_is(it: 
     await it.shows((guessed, ["queued", "inactive"]), ("0001", DONE))
 
 
+async def test_capitals_make_no_other_repository(it: Teller) -> None:
+    await it.start()
+    it.commits["0001"] = it.api.commit(REPOSITORY)
+    it.label("0001", "Acme/Web", it.commits["0001"])
+    origin: dict[str, Any] = {"commit": it.commits["0001"], "repository": "acme/web"}
+    waiting = await it.want(tag="0001", needs_approval=True, **origin)
+    await it.shows(("0001", ["queued"]))
+    await it.house.services.worker.approve(waiting.id, "user:admin")
+    await it.house.ended(waiting.id)
+    await until(lambda: _is(it.api.told[-1][1] == "success"))
+    assert len(it.api.deployed) == 1
+
+
 async def test_nothing_is_active_where_nothing_serves(it: Teller) -> None:
     await it.start()
     it.push("0001")

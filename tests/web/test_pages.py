@@ -219,3 +219,9 @@ async def test_older_ones_are_on_the_next_page(house: House, mira: Guest) -> Non
     older = next(link for link in first.links if "before=" in link).replace("&amp;", "&")
     assert "act 59" in first.words and "act 59" not in (await mira.get(older)).words
     assert urlsplit(older).path == "/ui/audit"
+
+
+async def test_the_commit_leads_to_github_where_its_repository_is_known(house: House, mira: Guest) -> None:
+    assert "github.com" not in (await mira.get("/ui/deployments/15")).text
+    await sql(house, "UPDATE deployments SET repository = ?", "acme/site")
+    assert "https://github.com/acme/site/commit/4be7a90" in (await mira.get("/ui/deployments/15")).links
