@@ -116,6 +116,7 @@ async def test_after_a_restart_a_missing_program_is_looked_for_at_once(shop: Wor
     running.cancel()
 
 
+@pytest.mark.slow
 async def test_whoever_does_not_want_to_wait_makes_o8_ask_at_once(shop: Workshop) -> None:
     await shop.serves()
     shop.will_fail(FAILS.format(name="web.test"))
@@ -300,6 +301,7 @@ async def test_the_reason_is_what_the_authority_said(shop: Workshop, output: str
     assert sentence in str(found.value)
 
 
+@pytest.mark.slow
 async def test_a_certbot_that_hangs_is_ended_with_all_that_it_started(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
