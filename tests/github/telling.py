@@ -38,12 +38,15 @@ class Teller:
     notifier: GitHubNotifier | None = None
     task: asyncio.Task[None] | None = None
 
-    async def start(self, who: str = "app") -> GitHubNotifier:
-        """`who`: app, person or nobody. Returns once what happens from now on is told, or is known not to be."""
+    async def start(self, who: str = "app", kind: type[RemoteDeployments] = RemoteDeployments) -> GitHubNotifier:
+        """`who`: app, person or nobody; `kind`: how GitHub is asked.
+
+        Returns once what happens from now on is told, or is known not to be.
+        """
         app = (CLIENT_ID, self.api.app_key) if who == "app" else ("", "")
         access = Access(TOKEN if who == "person" else "", *app)
         store, github = self.house.services.store, GitHub(self.session, self.api.url)
-        remote = RemoteDeployments(github, store.installation)
+        remote = kind(github, store.installation)
         self.notifier = GitHubNotifier(self.house.services.settings, store, remote, access)
         self.task = asyncio.create_task(self.notifier.run())
         may = who == "app" or (who == "person" and self.api.scopes & {"repo", "repo_deployment"})

@@ -12,6 +12,8 @@ from unittest.mock import patch
 import pytest
 
 from bot.doctor import Doctor, Finding
+from bot.github import Login
+from bot.github.deployments import Place, RemoteDeployments
 from bot.models import Deployment, Kind, State
 from bot.store import told
 from lab.github_api import Reply
@@ -239,6 +241,22 @@ async def test_answers_that_are_lost_are_looked_up(it: Teller) -> None:
     await two_releases(it)
     assert it.api.answers_lost == 0
     assert it.api.posts == 7
+
+
+async def test_the_control_who_does_not_look_tells_twice(it: Teller) -> None:
+    class Forgetful(RemoteDeployments):
+        async def find(self, login: Login, place: Place) -> int:
+            return 0
+
+        async def newest_status(self, login: Login, repository: str, number: int) -> str:
+            return ""
+
+    it.api.answers_lost = 2  # of the deployment, and of the one that is made instead
+    await it.start(kind=Forgetful)
+    it.push("0001")
+    await it.deploy("0001")
+    await until(lambda: _is(it.api.told[-1:] == [(1_000_002, "success")]))
+    assert len(it.api.deployed) == 3
 
 
 async def test_what_happened_while_github_was_away_is_told_in_order_as_it_ended(it: Teller) -> None:
