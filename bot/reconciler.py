@@ -101,9 +101,24 @@ class Reconciler:
             for slot in {r.slot for r in replicas}:
                 await self._engine.clear(name, slot)
             return
+        here, spare = ([r for r in replicas if (r.slot == live.slot) is is_here] for is_here in (True, False))
+        if self._serves_something_else(service, live, here, spare):
+            await self._repair(live, "visitors get what was deployed after the backup that was restored")
+            return
         await self._correct_site(service, live)
-        await self._correct_spare(service, live, [r for r in replicas if r.slot != live.slot])
-        await self._correct_live(service, live, [r for r in replicas if r.slot == live.slot])
+        await self._correct_spare(service, live, spare)
+        await self._correct_live(service, live, here)
+
+    def _serves_something_else(
+        self, service: Service, live: Deployment, here: list[Replica], spare: list[Replica]
+    ) -> bool:
+        """A backup was restored beside what came later: that goes on until the release of then is healthy. Set back at
+        once, the flag would name a slot where nothing of it runs."""
+        runs = _is_whole(live, here) and all(r.state == "running" for r in here)
+        return (
+            not service.is_stopped and not runs and self._nginx.serving(service.name) != live.slot
+            and any(r.state == "running" for r in spare)
+        )  # fmt: skip
 
     async def _correct_site(self, service: Service, live: Deployment) -> None:
         if live.slot is None:
@@ -132,10 +147,7 @@ class Reconciler:
     async def _correct_live(self, service: Service, live: Deployment, replicas: list[Replica]) -> None:
         if service.is_stopped or live.slot is None:
             return
-        is_whole = len(replicas) == live.configuration.replicas and all(
-            replica.deployment in (live.id, live.target) and (replica.address or replica.state in _IDLE)
-            for replica in replicas
-        )
+        is_whole = _is_whole(live, replicas)
         idle = [r for r in replicas if r.state in _IDLE]
         if is_whole and not idle:
             return
@@ -145,12 +157,15 @@ class Reconciler:
             _log.warning("%s: starting %s again", service.name, ", ".join(r.name for r in idle))
             await self._engine.settle(service.name, live.slot, live.configuration.restart)
             await self._engine.resume(service.name, live.slot)
-        elif await self._may_repair(service.name):
-            _log.warning("%s: %d of %d replicas are as they should be; making them again",
-                         service.name, len(replicas), live.configuration.replicas)  # fmt: skip
-            await self._worker.want(Wanted(
-                service=service.name, kind=Kind.RESTART, actor=REPAIRER, is_repair=True,
-                reason="replicas were missing or at another address"))  # fmt: skip
+        else:
+            await self._repair(live, "replicas were missing or at another address")
+
+    async def _repair(self, live: Deployment, reason: str) -> None:
+        if await self._may_repair(live.service):
+            _log.warning("%s: %s; making those of %s again", live.service, reason, live.release)
+            await self._worker.want(
+                Wanted(service=live.service, kind=Kind.RESTART, actor=REPAIRER, is_repair=True, reason=reason)
+            )
 
     async def _may_repair(self, service: str) -> bool:
         """Not at once again after a repair that failed."""
@@ -164,3 +179,11 @@ class Reconciler:
             await self._engine.clear(service, "a" if slot == "a" else "b")
         except O8Error as trouble:
             _log.warning("%s: %s", service, trouble)
+
+
+def _is_whole(live: Deployment, replicas: list[Replica]) -> bool:
+    """As many as there should be, all of the live release, each with its address unless it does not run."""
+    return len(replicas) == live.configuration.replicas and all(
+        replica.deployment in (live.id, live.target) and (replica.address or replica.state in _IDLE)
+        for replica in replicas
+    )

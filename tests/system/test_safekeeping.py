@@ -17,6 +17,7 @@ import pytest
 from lab.house import House, house
 from lab.tenant import Tenant
 from tests.cli.test_with_real_parts import o8
+from tests.system.checks import assert_nothing_lost
 
 pytestmark = pytest.mark.parts
 
@@ -67,16 +68,22 @@ async def test_over_what_came_later_the_release_of_then_serves_again(engine_host
         await o8(home, "rotate-key")
         await home.call("PATCH", "/services/web/environment", {"set": {"TOKEN": "another"}})
         await home.ended((await web.newest())["id"])
-        assert await web.version() == "0002"
-        home.stop()
-        told = await restored(home, file, "--force")  # with the key that was retired
-        assert "before-restore" in told
-        await serves(web, "0001")
+        # The third since: the flag names the other slot than the backup, and nothing of 0001 runs in either.
+        await web.make("0003")
+        await web.serves((await home.deploy("web", "0003"))["id"])
+        await clean(web)
+        async with web.visitors() as report:
+            home.stop()
+            told = await restored(home, file, "--force")  # with the key that was retired
+            assert "before-restore" in told
+            await serves(web, "0001")
+        assert_nothing_lost(report, reloads=True)
+        assert set(report.versions) == {"0003", "0001"}
         assert f"TOKEN={VALUE}" in await web.variables()
         await clean(web)
         assert "SQLite finds it sound" in await o8(home, "doctor", code=await code_of_doctor(home))
         await o8(home, "resume", "web")
-        await serves(web, "0002")
+        await serves(web, "0003")
 
 
 async def test_a_machine_that_has_only_the_backup_serves_the_same(engine_host: str) -> None:
