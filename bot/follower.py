@@ -173,10 +173,10 @@ async def why_not(store: Store, service: Service, tag: str, digest: str) -> str:
 
 
 def wish(service: Service, tag: str, digest: str, actor: str, delivery: str, commit: str = "",
-         repository: str = "") -> Wanted:  # fmt: skip
-    """The automatic deployment that a delivery or the poller asks for; only a delivery knows commit and repository."""
+         repository: str = "", pusher: str = "") -> Wanted:  # fmt: skip
+    """The automatic deployment that a delivery or the poller asks for; only a delivery knows what it is of."""
     return Wanted(
         service=service.name, kind=Kind.DEPLOY, actor=actor, tag=tag, digest=digest, commit=commit,
-        repository=repository, delivery=delivery,
+        repository=repository, pusher=pusher, delivery=delivery,
         is_automatic=True, needs_approval=service.configuration.follow.auto_deploy == "approve",
     )  # fmt: skip

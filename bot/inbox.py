@@ -85,7 +85,7 @@ class Inbox:
             elif why := await why_not(self._store, service, package.tag, package.digest):
                 found.refused.append(f"{service.name}: {why}")
             else:
-                actor, origin = f"delivery:{delivery}", (package.commit, package.repository)
+                actor, origin = f"delivery:{delivery}", (package.commit, package.repository, package.pusher)
                 found.wanted.append(wish(service, package.tag, package.digest, actor, delivery, *origin))
         return found
 

@@ -151,6 +151,7 @@ class Deployment(Model):
     digest: str = ""
     commit: str = ""
     repository: str = Field("", description="at GitHub, such as `acme/web`, by the image's account or the delivery's")
+    pusher: str = Field("", description="login at GitHub of who pushed, by the delivery's account")
     delivery: str = ""
     target: int | None = Field(None, description="rollback: id of the release to return to")
     configuration: Configuration
@@ -196,6 +197,7 @@ class Wanted(Model):
     digest: str = Field("", description="only a hint unless `tag` is empty: tags are resolved anew")
     commit: str = Field("", description="and `repository`: as the delivery says, until the image itself says it")
     repository: str = ""
+    pusher: str = ""
     delivery: str = ""
     target: int | None = None
     is_automatic: bool = Field(False, description="by delivery or poller: hold, lock and stop make it `held`")

@@ -153,7 +153,7 @@ def want(db: Database, wanted: Wanted) -> Deployment:
         "service": service.name, "kind": wanted.kind, "state": state, "actor": wanted.actor, "reason": wanted.reason,
         "image": target.image if target else configuration.image, "tag": target.tag if target else tag,
         "digest": target.digest if target else digest, "commit": target.commit if target else commit,
-        "repository": target.repository if target else repository,
+        "repository": target.repository if target else repository, "pusher": wanted.pusher,
         "delivery": wanted.delivery, "is_automatic": wanted.is_automatic, "target": wanted.target,
         "configuration": configuration.model_dump_json(),
         "environment_revision": target.environment_revision if target else service.environment_revision,

@@ -144,9 +144,11 @@ def m0006_catalogue(db: Database) -> None:
         "CREATE INDEX catalogue_versions_by_digest ON catalogue_versions (image, digest)",
         """CREATE TABLE github_pages (
             url TEXT PRIMARY KEY, etag TEXT NOT NULL, images TEXT NOT NULL, next_page TEXT NOT NULL)""",
-        "ALTER TABLE deployments ADD COLUMN repository TEXT NOT NULL DEFAULT ''",
-        *(f"ALTER TABLE packages ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"
-          for name in ("delivery", '"commit"', "service", "note")),
+        *(f"ALTER TABLE deployments ADD COLUMN {name} TEXT NOT NULL DEFAULT ''" for name in ("repository", "pusher")),
+        *(
+            f"ALTER TABLE packages ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"
+            for name in ("delivery", '"commit"', "service", "note")
+        ),
         *_TOLD,
         """CREATE TABLE changes (
             repository TEXT NOT NULL, base TEXT NOT NULL, head TEXT NOT NULL, content TEXT,

@@ -81,10 +81,20 @@ def test_who_is_known_is_mentioned_and_nobody_else_can_be() -> None:
     assert "<!" not in text and "<@" not in text
 
 
+def test_who_pushed_is_named() -> None:
+    pushed = release(actor="delivery:1", pusher="Ada")
+    assert "deploy by a push of Ada" in str(deployment_card(facts(pushed)).blocks)
+    assert "deploy by a push of <@U12AB>" in str(
+        deployment_card(facts(pushed)._replace(mentions={"ada": "U12AB"})).blocks
+    )
+
+
 def test_a_card_with_long_names_keeps_to_slacks_limits() -> None:
     long = tuple(Author(login="", name=f"{number}<&>" * 50) for number in range(3))
     changes = Changes(ahead=10**6, behind=10**6, authors=long, more=10**6)
-    found = deployment_card(facts(release(), is_live=True, previous=release(OLD))._replace(changes=changes))
+    found = deployment_card(
+        facts(release(pusher="x" * 100), is_live=True, previous=release(OLD))._replace(changes=changes)
+    )
     assert problems(found) == []
 
 
@@ -168,10 +178,12 @@ async def test_a_linked_author_is_mentioned(desk: Desk, api: FakeGitHub) -> None
     await desk.store.link_slack("T2", "U0BOB", "bob")  # of another workspace
     await desk.store.link_github("bob", "bob")
     api.commit(SITE, "ada-l")
-    await live(desk, api.commits_of[SITE][0].sha, "0001")
+    first = await live(desk, api.commits_of[SITE][0].sha, "0001")
+    await desk.store.write(lambda db: db.execute("UPDATE deployments SET pusher = 'ADA-L' WHERE id = ?", [first.id]))
     await live(desk, api.commit(SITE, "bob"), "0002")
     async with reader(desk, api):
         await everything_is_known(desk)
+    assert "deploy by root on the server of <@U0ADA>" in str(desk.cards()[0].blocks)
     assert [" by <@U0ADA>" in str(desk.cards()[0].blocks), " by bob" in str(desk.cards()[1].blocks)] == [True, True]
 
 

@@ -44,6 +44,10 @@ class Story:
         assert (await self.tenant.deliver(body)).status == 202
         return commit
 
+    def channel(self) -> str:
+        """Everything that Slack shows."""
+        return str([message.blocks for message in self.slack.messages("deployments")])
+
     async def ended(self) -> dict[str, Any]:
         return await self.tenant.house.ended((await self.tenant.newest())["id"])
 
@@ -88,6 +92,7 @@ async def test_github_shows_each_deployment_once_however_often_o8_is_killed() ->
     async with a_story() as it:
         api, home = it.api, it.tenant.house
         await it.release(await it.push("0001"))
+        await until(lambda: _is("deploy by a push of raj-k" in it.channel()), 30)
 
         # Between what GitHub did and its answer: when it made the deployment, and at a status of it.
         for tag, number in (("0002", 1), ("0003", 3)):
@@ -116,7 +121,7 @@ async def test_github_shows_each_deployment_once_however_often_o8_is_killed() ->
         status = api.deployed[-1].statuses[-1]
         assert status["environment_url"] == f"http://{it.tenant.host}/"
         assert status["log_url"] == f"https://o8.test/ui/deployments/{back['id']}"
-        await until(lambda: _is("|1 commit back> to" in str([m.blocks for m in it.slack.messages("deployments")])), 30)
+        await until(lambda: _is("|1 commit back> to" in it.channel()), 30)
         await until_agreed(it.tenant)
 
 

@@ -17,7 +17,7 @@ from bot.github.commits import Changes
 from bot.models import AFTER_SWITCH, Deployment, Kind, Service, State
 from bot.notifiers.slack.blocks import Choice, Message, Style, actions, buttons, context, message, section
 from bot.notifiers.slack.certificates import certificate_card
-from bot.notifiers.slack.commits import commits, span_of
+from bot.notifiers.slack.commits import at_github, commits, span_of
 from bot.notifiers.slack.steps import progress, steps_message
 from bot.notifiers.slack.text import escaped, mention, named, span
 from bot.store import Store
@@ -114,9 +114,9 @@ def deployment_card(facts: Facts) -> Message:
         blocks.append(section(escaped(f"{deployment.error:.1200} {next_step}".rstrip(), 1800)))
     if deployment.reason:
         blocks.append(context(f"Why: {escaped(deployment.reason, 500)}"))
-    blocks.append(context(_image(facts), _who(deployment), _how_long(deployment)))
+    blocks.append(context(_image(facts), _who(facts), _how_long(deployment)))
     blocks += actions(buttons(_choices(facts)))
-    return message(f"{what} ({_who(deployment)}) {said}. {escaped(deployment.error, 300)}".strip(), blocks)
+    return message(f"{what} ({_who(facts)}) {said}. {escaped(deployment.error, 300)}".strip(), blocks)
 
 
 def person(actor: str) -> str:
@@ -183,8 +183,11 @@ def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 
 
-def _who(deployment: Deployment) -> str:
+def _who(facts: Facts) -> str:
+    deployment = facts.deployment
     text = f"{_ASKED[deployment.kind]} by {person(deployment.actor)}"
+    if deployment.pusher:
+        text = f"{text} of {at_github(deployment.pusher, '', facts.mentions)}"
     return f"{text}, approved by {person(deployment.approved_by)}" if deployment.approved_by else text
 
 
@@ -255,5 +258,6 @@ async def _facts(store: Store, id: int) -> Facts:
     newest = await store.deployments(deployment.service, limit=1)
     span = span_of(deployment, previous)
     changes = await store.changes(span) if span else None
-    mentions = await store.slack_of([author.login for author in changes.authors]) if changes else {}
+    logins = [*(author.login for author in (changes.authors if changes else ())), deployment.pusher]
+    mentions = await store.slack_of(logins) if any(logins) else {}
     return Facts(deployment, service, previous, not newest or newest[0].id == id, changes, mentions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bot.github.commits import Author, Changes
+from bot.github.commits import Changes
 from bot.models import Deployment
 from bot.notifiers.slack.text import link, mention, named
 from bot.store.changes import Span
@@ -45,6 +45,12 @@ def commits(deployment: Deployment, before: Deployment | None, changes: Changes 
     return f"{link(compare, _counted(changes))} to {short}{by}"
 
 
+def at_github(login: str, name: str, mentions: Mapping[str, str]) -> str:
+    """Somebody by their `login`, or by their `name` where there is none; as Slack shows them where they are known."""
+    known = mentions.get(login.lower(), "") if login else ""
+    return mention(known) if known else named(login or name, 60)
+
+
 def _counted(changes: Changes) -> str:
     said = f"{changes.ahead} commit{'' if changes.ahead == 1 else 's'}"
     if not changes.behind:
@@ -57,12 +63,7 @@ def _counted(changes: Changes) -> str:
 def _by(changes: Changes | None, mentions: Mapping[str, str]) -> str:
     if changes is None or not changes.authors:
         return ""
-    who = [_who(author, mentions) for author in changes.authors]
+    who = [at_github(author.login, author.name, mentions) for author in changes.authors]
     if changes.more:
         who.append(f"{changes.more} more")
     return f" by {', '.join(who[:-1])} and {who[-1]}" if len(who) > 1 else f" by {who[0]}"
-
-
-def _who(author: Author, mentions: Mapping[str, str]) -> str:
-    known = mentions.get(author.login.lower(), "") if author.login else ""
-    return mention(known) if known else named(author.login or author.name, 60)
