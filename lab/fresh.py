@@ -244,7 +244,7 @@ def main() -> None:
         with fresh_machine(Path(name), f"{packages} && apt-get install certbot") as machine:
             provide_libraries(machine)
             there = Story(machine.copy(Path(name) / "there"), Path(name))
-            third = Story(machine.copy(Path(name) / "third"), Path(name))
+            third = Story(machine.copy(Path(name) / "third"), Path(name) / "hand")  # with a registry of its own
             story = Story(machine, Path(name))
             story.told.append(f"{time.monotonic() - began:6.1f}  debootstrap; {packages}")
             tell(story, there, third)

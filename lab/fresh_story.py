@@ -59,6 +59,7 @@ class Story:
         self.machine = machine
         self.told: list[str] = []
         self._registry: subprocess.Popen[bytes] | None = None
+        folder.mkdir(exist_ok=True)
         self._settings = folder / "registry.yml"
         storage = {"filesystem": {"rootdirectory": str(folder / "registry")}}
         self._settings.write_text(json.dumps({"version": "0.1", "storage": storage, "http": {"addr": REGISTRY}}))
