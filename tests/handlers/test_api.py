@@ -280,7 +280,7 @@ async def test_a_reader_that_does_not_read_costs_no_memory_and_is_let_go(running
 async def test_unknown_routes_and_methods_are_problems_too(house: House) -> None:
     status, problem = await house.ask("GET", "/nothing")
     assert (status, problem["status"]) == (404, 404)
-    status, problem = await house.ask("POST", "/services")
+    status, problem = await house.ask("DELETE", "/services")
     assert (status, problem["status"]) == (405, 405)
 
 
