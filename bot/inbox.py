@@ -60,7 +60,7 @@ class Inbox:
             "processed_at": None if lookups else now(),
         })  # fmt: skip
         new = service_name(unused.image) if unused and self.arrivals.welcomes(unused.image) else ""
-        taken = await self._store.receive(row, body, tuple(wanted), unused, new)
+        taken = await self._store.receive(row, body, tuple(wanted), unused, new, package)
         if taken is None:
             return Verdict("duplicate", (), ())
         if unused:

@@ -11,6 +11,7 @@ from bot.errors import NotFound
 from bot.models import Delivery, Wanted
 from bot.store.connection import Connection, change, now, question, rows
 from bot.store.deployments import want
+from bot.store.origins import learn
 from bot.store.packages import seen
 from bot.webhooks import PackageEvent
 
@@ -20,11 +21,12 @@ KEPT_BODIES = 2_000  # newest deliveries whose bodies are kept; verdicts are kep
 class Deliveries(Connection):
     @change
     def receive(self, db: Database, delivery: Delivery, body: bytes, wanted: tuple[Wanted, ...],
-                unused: PackageEvent | None = None, service: str = "") -> Delivery | None:  # fmt: skip
+                unused: PackageEvent | None = None, service: str = "",
+                package: PackageEvent | None = None) -> Delivery | None:  # fmt: skip
         """Stores a delivery together with the deployments it asks for; None when it is a duplicate.
 
         `unused` is what it announces when no service uses that; with a `service` it is to become that by itself. The
-        answer says whether it does.
+        answer says whether it does. `package`: what it announces, used or not.
 
         Duplicate: the same id (GitHub keeps it on a redelivery) or the same body under another id, once accepted. One
         that failed inside o8 is taken again.
@@ -44,6 +46,8 @@ class Deliveries(Connection):
         db.execute(f"INSERT OR REPLACE INTO deliveries ({columns}) VALUES ({marks})", list(row.values()))  # noqa: S608
         for each in wanted:
             want(db, each)
+        if package:
+            learn(db, package)
         _forget_old(db)
         return delivery
 

@@ -12,6 +12,7 @@ from bot.errors import Conflict, Locked
 from bot.models import Deployment, Hold, Kind, Service, Slot, State, Wanted
 from bot.store.connection import Connection, change, now, rows
 from bot.store.history import ENDED, find_deployment, select_deployments
+from bot.store.origins import fill
 from bot.store.services import find_service, set_hold
 
 _KEEP_THE_IMAGE = (Kind.RESTART, Kind.START, Kind.CONFIGURE)
@@ -76,6 +77,7 @@ class Deployments(Connection):
         kept = ("digest", "tag", "commit", "repository")
         if found := {column: detail[column] for column in kept if detail.get(column)}:
             _update(db, id, **found)
+            fill(db, id)
 
     @change
     def switched(self, db: Database, id: int) -> None:

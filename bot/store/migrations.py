@@ -150,6 +150,9 @@ def m0006_catalogue(db: Database) -> None:
             for name in ("delivery", '"commit"', "service", "note")
         ),
         *_TOLD,
+        """CREATE TABLE origins (
+            image TEXT NOT NULL, digest TEXT NOT NULL, "commit" TEXT NOT NULL, repository TEXT NOT NULL,
+            PRIMARY KEY (image, digest))""",
         """CREATE TABLE changes (
             repository TEXT NOT NULL, base TEXT NOT NULL, head TEXT NOT NULL, content TEXT,
             PRIMARY KEY (repository, base, head))""",
