@@ -122,4 +122,5 @@ class Arrivals:
 
 def _sentence(doubts: tuple[str, ...]) -> str:
     text = "; ".join(doubts)
-    return f"{text[:1].upper()}{text[1:]}."
+    begin = text[:1] if "." in text.partition(" ")[0] else text[:1].upper()  # a host name keeps its spelling
+    return f"{begin}{text[1:]}."

@@ -116,6 +116,9 @@ class Offers:
         for service in services:
             implied = [f"{service.name}.{self._base_domain}"] if self._base_domain else []
             hosts |= dict.fromkeys(service.configuration.domains or implied, service.name)
+        user = next((one.name for one in services if one.configuration.image == subject.image), "")
+        if user and changes is not None and "name" not in changes:  # as the same command does that is given again
+            raise Conflict(f"{user} uses {subject.image} already.", "Name the second service of it, if one is meant.")
         names = frozenset(service.name for service in services)
         found = offer(subject, said, House(names, hosts, self._base_domain), changes)
         if found.configuration.name in names:

@@ -112,6 +112,15 @@ async def test_a_name_that_was_chosen_and_is_taken_is_refused(house: House, o8: 
     assert "becomes the service beta-web" in result.output
 
 
+async def test_the_same_command_again_makes_no_second_service(house: House, o8: Run) -> None:
+    push(house)
+    assert (await o8("install", BLOG, "--detach")).exit_code == 0
+    result = await o8("install", BLOG)
+    assert result.exit_code == 4 and f"blog uses {BLOG} already." in result.stderr
+    result = await o8("install", BLOG, "--name", "second", "--dry-run")
+    assert result.exit_code == 0 and "becomes the service second" in result.output
+
+
 async def test_several_tags_without_order_are_asked_back(house: House, o8: Run) -> None:
     for tag in ("main", "edge"):
         push(house, tag)
