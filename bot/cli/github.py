@@ -23,7 +23,9 @@ def github() -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @pass_session
 def setup(session: Session, owner: str, repository: str, dry_run: bool) -> None:
-    """Make or mend the webhook of OWNER, and wait for its ping. Can be repeated."""
+    """Make or mend the webhook of OWNER (or OWNER/REPO), and wait for its ping. Can be repeated."""
+    if not repository:
+        owner, _, repository = owner.partition("/")
     body = {"owner": owner, "repository": repository.removeprefix(f"{owner}/"), "dry_run": dry_run}
     _tell(session, session.api.post("github", "webhook", body=body))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from email.utils import parsedate_to_datetime
@@ -103,7 +104,7 @@ class GitHub:
         except TimeoutError:
             raise GitHubUnavailable(f"GitHub gave no whole answer within {TIMEOUT_S:g} s.") from None
         except aiohttp.ClientError as error:  # cut off: its own text may hold the request's headers
-            raise GitHubUnavailable(f"GitHub cannot be reached: {type(error).__name__}.") from None
+            raise GitHubUnavailable(f"GitHub cannot be reached: {_reason(error)}.") from None
 
     def _own(self, text: str) -> URL:
         """Raises `GitHubError` for an address of another host: it would get the token."""
@@ -115,6 +116,16 @@ class GitHub:
         if not is_own:
             raise GitHubError("GitHub named an address that is not its own.", "Check GITHUB_API_URL.")
         return url
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return "its certificate is not trusted"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return "the connection broke off"
 
 
 async def _whole(response: aiohttp.ClientResponse, what: str) -> bytes:

@@ -16,6 +16,7 @@ from bot.settings import Settings
 from bot.store import Store
 
 KEPT = timedelta(days=3)  # GitHub knows no more
+_NOT_SHOWN_BY_PING = (413, 503)  # a ping is small, and asks nothing of o8
 
 
 class Look(NamedTuple):
@@ -156,7 +157,7 @@ class HookCheck:
         wrong = list(reasons.of_hook(subject, hook, setup))
         for finding in wrong:
             yield finding
-        sent = await _newest(hooks, hook.path)
+        sent, ping = await _newest(hooks, hook.path)
         if sent is None or (sent.event == "ping" and sent.has_arrived):
             if not any(finding.state == "fault" for finding in wrong):
                 yield ok(subject, "It is as it is to be. GitHub knows of no push in the last three days.")
@@ -166,7 +167,8 @@ class HookCheck:
             known = await self._known(sent.guid)
             yield reasons.of_arrival(subject, sent, known, answer, self._places.url)
         else:
-            yield reasons.of_failure(subject, sent, answer, self._places.url, setup)
+            is_mended = ping is not None and ping.has_arrived and sent.status_code not in _NOT_SHOWN_BY_PING
+            yield reasons.of_failure(subject, sent, answer, self._places.url, setup, is_mended=is_mended)
 
     async def _known(self, guid: str) -> Delivery | None:
         try:
@@ -179,12 +181,12 @@ def _unlinked(concerned: dict[str, str]) -> list[str]:
     return [image for image, repository in concerned.items() if not repository]
 
 
-async def _newest(hooks: Hooks, path: str) -> Sent | None:
-    """The newest try of a package's delivery; without one the newest ping; None when nothing was sent."""
+async def _newest(hooks: Hooks, path: str) -> tuple[Sent | None, Sent | None]:
+    """The newest try of a package's delivery, without one the newest ping; and the newest ping after it."""
     ping: Sent | None = None
     async for sent in hooks.deliveries(path, datetime.now(UTC) - KEPT):
         if sent.event in reasons.PACKAGE_EVENTS:
-            return sent
+            return sent, ping
         if sent.event == "ping" and ping is None:
             ping = sent
-    return ping
+    return ping, None

@@ -26,6 +26,15 @@ def needed(place: str) -> str:
     return f"For the webhooks of {name} a classic token needs `{scope}`, and its person must {who}."
 
 
+def remedy(place: str, refusal: GitHubRefused) -> str:
+    """What to do about a refusal at `place`: with a login that GitHub does not know, rights are not the matter."""
+    if refusal.status != 401:
+        return needed(place)
+    if place == APP:
+        return "Check GITHUB_APP_ID, GITHUB_APP_KEY and this machine's clock: `o8 doctor` tries them."
+    return f"GITHUB_PAT has ended, or was taken back: make a new one. {needed(place)}"
+
+
 def setup_of(place: str) -> str:
     """The command that makes or mends the webhook of `orgs/acme` or `repos/acme/web`."""
     owner, _, repository = place.partition("/")[2].partition("/")
@@ -35,7 +44,7 @@ def setup_of(place: str) -> str:
 def not_seen(place: str, refusal: GitHubRefused) -> Finding:
     """The webhooks of `place`."""
     name = place.partition("/")[2] or "the App"
-    return fault(f"webhook of {name}", f"It cannot be seen. {refusal.message}", needed(place))
+    return fault(f"webhook of {name}", f"It cannot be seen. {refusal.message}", remedy(place, refusal))
 
 
 def not_installed(owner: str) -> Finding:
@@ -96,10 +105,13 @@ def of_arrival(subject: str, sent: Sent, known: Delivery | None, answer: str, ur
     return ok(subject, f"{what} arrived at {at}, for {' '.join(known.accepted)}.")
 
 
-def of_failure(subject: str, sent: Sent, answer: str, url: str, setup: str) -> Finding:
-    """GitHub has no 2xx for `sent`; `answer` is what came back."""
+def of_failure(subject: str, sent: Sent, answer: str, url: str, setup: str, *, is_mended: bool = False) -> Finding:
+    """GitHub has no 2xx for `sent`; `answer` is what came back. `is_mended`: a ping has arrived after it."""
     what = f"The {sent.event} delivery of {sent.at:%Y-%m-%d %H:%M} UTC"
     message, next_step = _why(sent, answer, url, setup)
+    if is_mended:
+        return warning(subject, f"{what} did not arrive: {message} A ping has arrived since then.",
+                       "Nothing: o8 has it delivered again, and `o8 github check` then tells of that.")  # fmt: skip
     return fault(subject, f"{what} did not arrive: {message}", next_step)
 
 

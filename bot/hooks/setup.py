@@ -90,7 +90,7 @@ class HookSetup:
             if refusal.status not in (401, 403, 404):
                 raise
             raise Conflict(f"GitHub does not let o8 set the webhook of {name} ({refusal.status}).",
-                           reasons.needed(place)) from None  # fmt: skip
+                           reasons.remedy(place, refusal)) from None  # fmt: skip
         return [done, *_spare(subject, ours, hook), await self._ping(hooks, hook, before, reasons.setup_of(place))]
 
     async def _set_up_app(self, hooks: Hooks, owner: str, secret: str, *, is_dry_run: bool) -> list[Finding]:
@@ -100,7 +100,9 @@ class HookSetup:
             if not is_dry_run:
                 await hooks.repair(hook, self._places.url, secret)
         except GitHubRefused as refusal:
-            raise Conflict(f"The App's webhook cannot be set: {refusal.message}", reasons.needed(APP)) from None
+            raise Conflict(
+                f"The App's webhook cannot be set: {refusal.message}", reasons.remedy(APP, refusal)
+            ) from None
         is_same = is_same_address(hook.url, self._places.url)
         before = "as it was" if is_same else f"it was {hook.url or 'empty'}"
         said = "would deliver" if is_dry_run else "delivers"

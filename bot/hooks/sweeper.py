@@ -14,7 +14,7 @@ from bot.errors import GitHubRefused, GitHubUnavailable, NotFound, O8Error
 from bot.findings import Finding, ok, warning
 from bot.github.hooks import APP, Hooks, Sent, is_same_address
 from bot.hooks.places import Place, Places
-from bot.hooks.reasons import needed
+from bot.hooks.reasons import remedy
 from bot.store import Store
 
 KEPT = timedelta(days=3)  # GitHub redelivers nothing that is older
@@ -148,9 +148,9 @@ class Sweeper:
         kind = place.name.partition("/")[0]
         is_told = any(name.startswith(kind) and _is_fresh(at) for name, (at, _) in self._refused.items())
         self._ours.pop(place.name, None)
-        self._refused[place.name] = (time.monotonic(), needed(place.name))
+        self._refused[place.name] = (time.monotonic(), remedy(place.name, refusal))
         _log.log(logging.DEBUG if is_told else logging.WARNING, "Missed deliveries of %s are left to polling: %s %s",
-                 place.name, refusal.message, needed(place.name))  # fmt: skip
+                 place.name, refusal.message, remedy(place.name, refusal))  # fmt: skip
 
 
 def _is_fresh(at: float) -> bool:

@@ -134,6 +134,7 @@ async def test_a_user_has_webhooks_of_repositories_only(o8: Run, api: FakeGitHub
 @pytest.mark.parametrize(("arguments", "scope"), [
     (["acme"], "`admin:org_hook`, and its person must own the organization"),
     (["acme", "--repo", "site"], "`admin:repo_hook`, and its person must administer it"),
+    (["acme/site"], "`admin:repo_hook`, and its person must administer it"),
 ])  # fmt: skip
 async def test_a_token_with_too_few_rights_is_told_which(
     o8: Run, api: FakeGitHub, house: House, arguments: list[str], scope: str
@@ -143,7 +144,7 @@ async def test_a_token_with_too_few_rights_is_told_which(
     assert scope in " ".join(text.split())
 
 
-@pytest.mark.parametrize("arguments", [["acme/site"], ["acme", "--repo", "../x"], ["acme", "--repo", "a/b"], ["a b"]])
+@pytest.mark.parametrize("arguments", [["acme/../x"], ["acme", "--repo", "../x"], ["acme", "--repo", "a/b"], ["a b"]])
 async def test_what_is_no_name_is_refused_before_anybody_is_asked(
     o8: Run, api: FakeGitHub, house: House, arguments: list[str]
 ) -> None:
@@ -301,6 +302,37 @@ async def test_only_the_newest_push_counts(
     front.status = 0
     await push(api, "0003")
     assert "0003 arrived at" in await told(o8, "check")
+
+
+async def test_a_ping_after_a_failed_push_shows_that_it_is_mended(
+    o8: Run, api: FakeGitHub, hook: StoredHook, house: House
+) -> None:
+    hook.config["secret"] = "something else entirely"
+    await push(api, "0002")
+    assert "`o8 github setup acme` gives GitHub the first" in await told(o8, "check", code=1)
+    await told(o8, "setup", "acme")
+    text = await told(o8, "check")
+    assert "WARNING webhook of acme: The package delivery of" in text and "A ping has arrived since then." in text
+
+
+async def test_a_ping_says_nothing_of_a_body_that_is_too_large(
+    o8: Run, api: FakeGitHub, hook: StoredHook, front: Front, house: House
+) -> None:
+    front.status = 413
+    await push(api, "0002")
+    front.status = 0
+    await told(o8, "setup", "acme")
+    assert "takes no body of that size (413)" in await told(o8, "check", code=1)
+
+
+async def test_a_token_that_has_ended_is_not_asked_for_more_rights_alone(
+    o8: Run, api: FakeGitHub, hook: StoredHook, house: House
+) -> None:
+    await told(o8, "setup", "acme", "--dry-run")  # from then on it is known what `acme` is
+    api.tokens.clear()
+    for command, code in (("setup", 4), ("check", 1)):
+        text = await told(o8, command, "acme", code=code)
+        assert "GITHUB_PAT has ended, or was taken back: make a new one." in " ".join(text.split())
 
 
 async def test_a_failed_ping_is_a_reason_too(o8: Run, api: FakeGitHub, hook: StoredHook, house: House) -> None:
