@@ -363,11 +363,11 @@ async def test_a_new_image_can_be_installed_or_refused_until_it_was(store: Store
     await store.write(partial(packages.seen, image="ghcr.io/acme/new", tag=tag, digest="sha256:" + 64 * "0"))
     found, words = await shown(store, CardKind.PACKAGE, "ghcr.io/acme/new")
     as_what = f", as `{tag}`" if tag else ""
-    assert f"`ghcr.io/acme/new` was pushed for the first time{as_what}, and no service uses it." in words
+    assert f"`ghcr.io/acme/new` was pushed{as_what}, and no service uses it." in words
     assert [grammar.parse(b["value"]).verb.name for b in screen.buttons(found.message.blocks)] == ["install", "dismiss"]
     await store.write(partial(packages.seen, image="ghcr.io/acme/new", tag="0002", digest="", delivery="d1"))
     _, words = await shown(store, CardKind.PACKAGE, "ghcr.io/acme/new")
-    assert words == "`ghcr.io/acme/new` was pushed for the first time, as `0002`, and o8 makes a service of it."
+    assert words == "`ghcr.io/acme/new` was pushed, as `0002`, and o8 makes a service of it."
     await store.offer_package("ghcr.io/acme/new", "<!here> names no `port`")
     found, words = await shown(store, CardKind.PACKAGE, "ghcr.io/acme/new")
     assert "o8 does not install it by itself: " in words and "&lt;!here&gt; names no" in str(found.message.blocks)

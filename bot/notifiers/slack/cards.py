@@ -220,9 +220,9 @@ def _package(package: Package) -> Rendered:
     if package.state != "offered":
         text = f"{image} was {package.state}{f' as {named(package.service)}' if package.service else ''}."
         if package.state == "installing":
-            text = f"{image} was pushed for the first time{tag}, and o8 makes a service of it."
+            text = f"{image} was pushed{tag}, and o8 makes a service of it."
         return Rendered(message(text, [section(text)]))
-    text = f"{image} was pushed for the first time{tag}, and no service uses it."
+    text = f"{image} was pushed{tag}, and no service uses it."
     choices = [
         Choice("Install", f"install {package.image}", "primary"),
         Choice("Not this one", f"dismiss {package.image}"),
