@@ -93,7 +93,8 @@ def remove_all(host: str) -> None:
     client = docker.APIClient(host)
     for image in client.images(all=True, quiet=True, filters={"label": MADE_HERE}):
         with suppress(docker.errors.NotFound):
-            client.remove_image(image, force=True)
+            # Parents stay: another run beside this one may be building on them.
+            client.remove_image(image, force=True, noprune=True)
     client.close()
 
 
