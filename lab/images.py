@@ -103,7 +103,7 @@ def remove_repository(host: str, image: str) -> None:
     client = docker.APIClient(host)
     for found in {each["Id"] for each in client.images(name=image)}:
         with suppress(docker.errors.NotFound):
-            client.remove_image(found, force=True)
+            client.remove_image(found, force=True, noprune=True)
     client.close()
 
 

@@ -25,6 +25,11 @@ PYTHON = Path("/usr/bin/python3")
 BASE = "o8-lab-python"
 SOURCES = ("__init__", "app/__init__", "app/faults", "app/frames", "app/messages", "app/server")
 
+# A build begins with the layers of one before, which Docker removes together with the last image on them: another
+# test, or o8 itself, may do that at this moment.
+_TAKEN_AWAY = ("failed to get digest", "unknown parent image ID", "No such image")
+TRIES = 4
+
 # What a small server never imports, and what would bring large libraries along.
 _LEFT_OUT = re.compile(
     r"/(config-[^/]*|test|idlelib|ensurepip|lib2to3|distutils|tkinter|turtledemo|pydoc_data|unittest|site-packages"
@@ -44,7 +49,14 @@ def app_image(
     read_fault(fault)
     client = docker.APIClient(host, timeout=120)
     try:
-        _build(client, _base(client), f"{image}:{tag}", version, fault)
+        base = _base(client)
+        for attempt in range(1, TRIES + 1):
+            try:
+                _build(client, base, f"{image}:{tag}", version, fault)
+                break
+            except RuntimeError as trouble:
+                if attempt == TRIES or not any(words in str(trouble) for words in _TAKEN_AWAY):
+                    raise
         return Image(image, tag, push(client, image, tag, account))
     finally:
         client.close()

@@ -180,7 +180,7 @@ class EngineContract:
 
     async def test_running_out_of_memory_is_seen(self, engine: Engine, image: Image, service_name: str) -> None:
         """Of a child, whose parent lives on: the word of a kill that ends the container may be lost."""
-        greedy = "sh -c 'x=x; while :; do x=$x$x; done'; sleep 1; exit 7"
+        greedy = "sh -c 'x=x; while :; do x=$x$x; done'; sleep 4; exit 7"
         await engine.start(workload(image, service_name, script=greedy, limits={"memory": "16m"}))
         replica = await ended(engine, service_name)
         assert (replica.is_oom_killed, replica.exit_code) == (True, 7)
