@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from bot import findings
-from bot.catalogue import Catalogue
 from bot.errors import GitHubError, GitHubNotInstalled, GitHubRefused, GitHubUnavailable
 from bot.findings import Finding
 from bot.github import Access, GitHub
 from bot.github.limits import limit
+from bot.packages.catalogue import Catalogue
 
 PATIENCE_S = 5.0
 LITTLE_LEFT = 0.1  # of an hour's requests

@@ -6,10 +6,10 @@ import hashlib
 from typing import NamedTuple
 
 from bot import tags
-from bot.arrivals import Arrivals
 from bot.chat import service_name
 from bot.follower import Follower, why_not, wish
 from bot.models import Delivery, Wanted
+from bot.packages.arrivals import Arrivals
 from bot.store import Store
 from bot.store.connection import now
 from bot.store.deployments import keeps_back

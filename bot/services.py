@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.authority import Authority
-from bot.backup import Backups
-from bot.catalogue import Catalogue
 from bot.certificates import Standings
 from bot.doctor import Doctor
 from bot.figures import Figures
@@ -14,14 +12,16 @@ from bot.follower import Follower
 from bot.hooks import Webhooks
 from bot.images import Images
 from bot.inbox import Inbox
-from bot.listing import Listing
 from bot.logins import Logins
 from bot.logs import Logs
 from bot.observer import Observer
-from bot.offers import Offers
 from bot.operations import Operations
+from bot.packages.catalogue import Catalogue
+from bot.packages.listing import Listing
+from bot.packages.offers import Offers
 from bot.pruning import Pruner
-from bot.rotation import Rotation
+from bot.safekeeping.backup import Backups
+from bot.safekeeping.rotation import Rotation
 from bot.settings import Settings
 from bot.store import Store
 from bot.vault import Vault

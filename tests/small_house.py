@@ -14,11 +14,8 @@ import aiohttp
 from aiohttp import web
 
 from bot import traffic
-from bot.arrivals import Arrivals
 from bot.authority import Authority
-from bot.backup import Backups
 from bot.candidate import Candidates
-from bot.catalogue import Catalogue
 from bot.certificates import Standings
 from bot.configuration import read
 from bot.deployer import Deployer
@@ -33,17 +30,20 @@ from bot.health import Prober
 from bot.hooks import Webhooks
 from bot.images import Images
 from bot.inbox import Inbox
-from bot.listing import Listing
 from bot.logins import Logins
 from bot.logs import Logs
 from bot.models import Deployment
 from bot.observer import Observer
-from bot.offers import Offers
 from bot.operations import Operations
+from bot.packages.arrivals import Arrivals
+from bot.packages.catalogue import Catalogue
+from bot.packages.listing import Listing
+from bot.packages.offers import Offers
 from bot.passwords import Passwords
 from bot.pruning import Pruner
 from bot.resolver import Resolver
-from bot.rotation import Rotation
+from bot.safekeeping.backup import Backups
+from bot.safekeeping.rotation import Rotation
 from bot.services import Services
 from bot.settings import Settings
 from bot.store import Store

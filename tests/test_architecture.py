@@ -15,23 +15,24 @@ ROOT = Path(__file__).parent.parent
 # From the ground up. A module imports from layers below its own, or from its own package (a folder).
 # A name stands for the module and everything inside it; the longest one that fits counts.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("bot", "bot.errors", "bot.version", "bot.problems", "handlers"),  # the packages' own empty files
+    # The folders' own files are empty.
+    ("bot", "bot.packages", "bot.safekeeping", "bot.errors", "bot.version", "bot.problems", "handlers"),
     ("bot.configuration", "bot.environment", "bot.permissions"),
     ("bot.models", "bot.settings", "bot.webhooks"),
     ("bot.accounts", "bot.chat"),
     ("bot.engines", "bot.addresses", "bot.tags", "bot.run", "bot.routes", "bot.github", "bot.pem"),
-    ("bot.importing", "bot.findings", "bot.installation", "bot.versions", "bot.proposal"),
+    ("bot.importing", "bot.findings", "bot.installation", "bot.packages.versions", "bot.packages.proposal"),
     ("bot.engines.docker", "bot.nginx", "bot.registry", "bot.store", "bot.vault", "bot.health", "bot.drain",
      "bot.outage", "bot.clock", "bot.passwords", "bot.memory", "bot.installer", "bot.supervisor"),
     ("bot.pruning", "bot.certificates"),
     ("bot.candidate", "bot.resolver", "bot.traffic", "bot.authority", "bot.logins", "bot.observer", "bot.images",
-     "bot.offers"),
+     "bot.packages.offers"),
     ("bot.deployer",),
     ("bot.worker", "bot.notifiers"),
-    ("bot.follower", "bot.disks", "bot.reconciler", "bot.operations", "bot.doctor", "bot.logs", "bot.backup",
-     "bot.rotation", "bot.catalogue", "bot.hooks"),
-    ("bot.arrivals", "bot.github_check"),
-    ("bot.inbox", "bot.restore", "bot.listing"),
+    ("bot.follower", "bot.disks", "bot.reconciler", "bot.operations", "bot.doctor", "bot.logs", "bot.hooks",
+     "bot.safekeeping.backup", "bot.safekeeping.rotation", "bot.packages.catalogue"),
+    ("bot.packages.arrivals", "bot.github_check"),
+    ("bot.inbox", "bot.safekeeping.restore", "bot.packages.listing"),
     ("bot.figures",),
     ("bot.services",),
     ("handlers.commands", "handlers.errors"),

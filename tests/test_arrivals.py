@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bot import arrivals
 from bot.chat import CardKind, Package
 from bot.errors import ImageNotFound, RegistryUnavailable
 from bot.models import Deployment
+from bot.packages import arrivals
 from bot.registry.manifests import Config
 from bot.store.catalogue import Listed
 from bot.webhooks import PackageEvent, Verdict

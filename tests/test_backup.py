@@ -20,7 +20,7 @@ from bot import vault as keys
 from bot.configuration import read_toml
 from bot.errors import Conflict, InvalidInput, O8Error, StoreUnavailable
 from bot.models import Hold, State
-from bot.restore import Damaged, check, restore
+from bot.safekeeping.restore import Damaged, check, restore
 from bot.store import AlreadyRunning, Store
 from tests.small_house import House, open_house
 from tests.store.ledger import Ledger

@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 
 from bot import github_check
-from bot.catalogue import Catalogue
 from bot.findings import Finding
 from bot.github import Access, GitHub
 from bot.github.packages import Packages
 from bot.github_check import GitHubCheck
+from bot.packages.catalogue import Catalogue
 from bot.store import Store
 from lab.github_api import TOKEN, FakeGitHub, Reply, fake_github
 from lab.github_api.apps import CLIENT_ID

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import GitHubRefused, InvalidInput, NotFound
-from bot.listing import UNDER_WAY, Versions
 from bot.models import Hold
+from bot.packages.listing import UNDER_WAY, Versions
 from bot.store.packages import seen
 from lab.github_api import TOKEN, fake_github
 from tests.small_house import House, open_house

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bot.configuration import Configuration
 from bot.errors import InvalidInput
-from bot.proposal import LABELS, House, Offer, Subject, chosen, names_for, offer, policy_for
+from bot.packages.proposal import LABELS, House, Offer, Subject, chosen, names_for, offer, policy_for
 
 DOCS = Path(__file__).parent.parent / "docs" / "github.md"
 BLOG = Subject("ghcr.io/acme/blog", "0001", "sha256:" + "1" * 64)

@@ -13,7 +13,7 @@ import pytest
 
 from bot import vault as keys
 from bot.errors import Conflict
-from bot.rotation import Rotation
+from bot.safekeeping.rotation import Rotation
 from bot.settings import Settings
 from bot.store import Store
 from bot.vault import Sealed, Vault
@@ -113,7 +113,7 @@ async def test_a_real_kill_leaves_nothing_unreadable(tmp_path: Path, moment: str
     source = f"""
 import asyncio, os, signal
 from pathlib import Path
-from bot.rotation import Rotation
+from bot.safekeeping.rotation import Rotation
 from bot.settings import Settings
 from bot.store import Store
 from tests.test_rotation import Place

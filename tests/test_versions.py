@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot import tags
 from bot.configuration import Follow
-from bot.versions import Fact, Known, Version, arranged
+from bot.packages.versions import Fact, Known, Version, arranged
 
 NUMERIC, SEMVER = Follow(), Follow(policy="semver", range="<2.0.0")
 REGEX, MAIN = Follow(policy="regex", pattern="[a-z]+-[0-9a-f]+"), Follow(policy="tag", tag="main")

@@ -23,7 +23,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @pass_session
 def backup(session: Session, file: Path, with_key: bool, force: bool) -> None:
     """Write everything o8 knows to FILE, while it runs: database, service files, settings without secrets."""
-    from bot.restore import check
+    from bot.safekeeping.restore import check
 
     if file.exists() and not force:
         raise InvalidInput(f"{file} is there already.", "Choose another name, or `--force`.")
@@ -57,7 +57,7 @@ def backup(session: Session, file: Path, with_key: bool, force: bool) -> None:
 def restore(session: Session, file: Path, force: bool, key_file: Path | None, accept: tuple[Any, ...]) -> None:
     """Put the backup FILE into the folder of an o8 that does not run."""
     from bot import vault as keys
-    from bot.restore import restore as put_back
+    from bot.safekeeping.restore import restore as put_back
     from bot.settings import load
 
     settings = load(session.environ)

@@ -9,8 +9,8 @@ from pydantic import Field
 from bot.configuration import Configuration
 from bot.errors import InvalidInput
 from bot.models import Model
+from bot.packages.proposal import Offer
 from bot.permissions import Action
-from bot.proposal import Offer
 from handlers.access import globally
 from handlers.api import representations as shown
 from handlers.api.representations import Summary

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from bot.chat import Package
 from bot.models import Model
+from bot.packages.versions import Version
 from bot.permissions import Action
-from bot.versions import Version
 from handlers.access import globally, on_service
 from handlers.api.routing import Call, Limit, Page, Route, Text, Values
 

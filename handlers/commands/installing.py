@@ -7,8 +7,8 @@ from typing import Any
 from bot.configuration import Configuration
 from bot.errors import Conflict
 from bot.models import Deployment
+from bot.packages.proposal import Offer
 from bot.permissions import Action
-from bot.proposal import Offer
 from handlers.commands.deployments import DeploymentCommands
 from handlers.commands.guard import checks_itself, needs_globally
 from handlers.commands.services import ServiceCommands

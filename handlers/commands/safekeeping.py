@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO
 
 from bot.permissions import Action
-from bot.rotation import Rotated
+from bot.safekeeping.rotation import Rotated
 from handlers.commands.guard import Actor, needs_globally
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from bot.listing import Available
+from bot.packages.listing import Available
 from bot.permissions import Action
 from handlers.access import globally, on_service
 from handlers.web.routing import Route, Visit

@@ -16,7 +16,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from lab.github_api.server import Caller, Part, refusal
+from lab.github_api.server import CALLER, Caller, Part, refusal
 
 CLIENT_ID = "Iv23liAcmeOrchestr8"
 LONGEST_S = 600  # from now to the end of a JWT
@@ -93,12 +93,12 @@ class Apps(Part):
         return Caller("app")
 
     async def _app(self, request: web.Request) -> web.Response:
-        if request["caller"].kind != "app":
+        if request[CALLER].kind != "app":
             return refusal(401, "A JSON web token could not be decoded")
         return web.json_response({"id": 7, "client_id": CLIENT_ID, "slug": "orchestr8", "events": self.app_events})
 
     async def _installation(self, request: web.Request) -> web.Response:
-        if request["caller"].kind != "app":
+        if request[CALLER].kind != "app":
             return refusal(401, "A JSON web token could not be decoded")
         owner = request.match_info["owner"]
         if not self.is_kind(request):
@@ -107,7 +107,7 @@ class Apps(Part):
         return web.json_response({"id": found}) if found else refusal(404, "Not Found")
 
     async def _access_token(self, request: web.Request) -> web.Response:
-        if request["caller"].kind != "app":
+        if request[CALLER].kind != "app":
             return refusal(401, "A JSON web token could not be decoded")
         owner = next((n for n, id in self.installations.items() if str(id) == request.match_info["id"]), "")
         if not owner:
@@ -119,6 +119,6 @@ class Apps(Part):
         return web.json_response({"token": token, "expires_at": ends}, status=201)
 
     async def _repositories(self, request: web.Request) -> web.Response:
-        if request["caller"].kind != "installation":
+        if request[CALLER].kind != "installation":
             return refusal(403, "You must authenticate with an installation access token")
         return web.json_response({"total_count": 0, "repositories": []})

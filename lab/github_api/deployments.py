@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.github_api.server import Body, Caller, Handler, Part, paged, refusal
+from lab.github_api.server import CALLER, Body, Caller, Handler, Part, paged, refusal
 
 LONGEST = 140  # characters of a description
 STATES = ("error", "failure", "inactive", "in_progress", "queued", "pending", "success")
@@ -105,7 +105,7 @@ class Deployments(Part):
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             name = _name(request)
-            if name not in self.commits_of or not self._sees(request["caller"], name):
+            if name not in self.commits_of or not self._sees(request[CALLER], name):
                 return refusal(404, "Not Found")
             answer: web.StreamResponse = await handler(request)
             return answer
@@ -116,7 +116,7 @@ class Deployments(Part):
         """https://docs.github.com/en/rest/authentication/permissions-required-for-github-apps"""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            name, caller = _name(request), request["caller"]
+            name, caller = _name(request), request[CALLER]
             is_person = caller.kind == "person" and self.scopes & MAY_DEPLOY
             if name not in self.commits_of or not (is_person or self._sees(caller, name)):
                 return refusal(404, "Not Found")

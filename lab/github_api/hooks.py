@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 
 from lab import github
-from lab.github_api.server import LARGEST_PAGE, Body, Part, links, refusal
+from lab.github_api.server import CALLER, LARGEST_PAGE, Body, Part, links, refusal
 
 KEPT = timedelta(days=3)
 HIDDEN = "********"
@@ -198,7 +198,7 @@ class Hooks(Part):
     def _hooks_place(self, request: web.Request) -> str:
         """Raises 404 for who may not see its hooks, as GitHub does."""
         kind, owner = request.match_info["kind"], request.match_info["owner"]
-        if request["caller"].kind != "person" or not SCOPES[kind] & self.scopes:
+        if request[CALLER].kind != "person" or not SCOPES[kind] & self.scopes:
             raise web.HTTPNotFound
         if kind == "orgs" and owner.lower() in {name.lower() for name in self.users}:
             raise web.HTTPNotFound
@@ -206,7 +206,7 @@ class Hooks(Part):
 
     def _hook(self, request: web.Request) -> StoredHook:
         if "kind" not in request.match_info:
-            if request["caller"].kind != "app":
+            if request[CALLER].kind != "app":
                 raise web.HTTPUnauthorized
             return self.app_hook
         place, id = self._hooks_place(request), request.match_info["id"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from lab.github_api.server import Body, Part, paged, refusal
+from lab.github_api.server import CALLER, Body, Part, paged, refusal
 
 
 class Packages(Part):
@@ -56,7 +56,7 @@ class Packages(Part):
         owner = request.match_info["owner"]
         if request.query.get("package_type") != "container":
             return refusal(400, "Package type is missing")
-        if request["caller"].kind == "installation":
+        if request[CALLER].kind == "installation":
             return refusal(400, "Invalid argument.")
         if "read:packages" not in self.scopes:
             return refusal(403, "You need at least read:packages scope to list packages.")

@@ -37,6 +37,9 @@ class Caller(NamedTuple):
     owner: str = ""
 
 
+CALLER = web.RequestKey("caller", Caller)
+
+
 class Part:
     """The ground of every part. `replies` are answered first, one to a request; None among them: the truth.
 
@@ -124,7 +127,7 @@ class Part:
         if isinstance(caller, str):
             self._count()
             return refusal(401, caller)
-        request["caller"] = caller
+        request[CALLER] = caller
         try:
             answer: web.Response = await handler(request)
         except web.HTTPException as missing:  # no such route

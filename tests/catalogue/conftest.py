@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.catalogue import Catalogue
+from bot.packages.catalogue import Catalogue
 from bot.store import Store
 from lab.github_api import FakeGitHub, fake_github
 from tests.catalogue.looking import of

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
-from bot.catalogue import Catalogue
 from bot.github import GitHub, TokenLogin
 from bot.github.packages import Packages
+from bot.packages.catalogue import Catalogue
 from bot.store import Store
 from lab.github_api import TOKEN, FakeGitHub
 

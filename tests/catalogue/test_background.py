@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bot import catalogue as module
-from bot.catalogue import Catalogue
+from bot.packages import catalogue as module
+from bot.packages.catalogue import Catalogue
 from bot.store import Store
 from lab.github_api import TOKEN, FakeGitHub, Reply
 from lab.waiting import until

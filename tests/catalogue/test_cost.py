@@ -5,9 +5,9 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from bot.catalogue import Catalogue
 from bot.github import GitHub, TokenLogin
 from bot.github.packages import Packages
+from bot.packages.catalogue import Catalogue
 from bot.store import Store
 from lab.github_api import FakeGitHub
 from tests.catalogue.looking import available, cost, image, images, of

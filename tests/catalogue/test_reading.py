@@ -5,11 +5,11 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from bot import catalogue as module
-from bot.catalogue import Catalogue
 from bot.configuration import read
 from bot.github import GitHub, TokenLogin
 from bot.github.packages import Packages, Version
+from bot.packages import catalogue as module
+from bot.packages.catalogue import Catalogue
 from bot.store import Store
 from lab.github_api import TOKEN, FakeGitHub, Reply
 from tests.catalogue.looking import available, cost, image, images, of

@@ -9,8 +9,8 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
-from bot.catalogue import Catalogue
 from bot.errors import GitHubUnavailable
+from bot.packages.catalogue import Catalogue
 from bot.store import Store
 from lab.github_api import FakeGitHub, Reply
 from lab.waiting import until

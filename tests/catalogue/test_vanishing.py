@@ -5,9 +5,9 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from bot.catalogue import Catalogue
 from bot.configuration import read
 from bot.github.packages import Packages
+from bot.packages.catalogue import Catalogue
 from bot.store import Store
 from bot.store.packages import seen
 from lab.github_api import FakeGitHub

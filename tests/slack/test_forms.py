@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.chat import Place
-from bot.proposal import House, Subject, offer
+from bot.packages.proposal import House, Subject, offer
 from handlers.chatops import verbs as verbs  # fills the registry
 from handlers.chatops.registry import FORMS, VERBS
 from handlers.chatops.reply import Field, Form

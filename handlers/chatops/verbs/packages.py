@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from bot.configuration import read
+from bot.packages.proposal import Offer
 from bot.permissions import Action
-from bot.proposal import Offer
 from handlers.chatops import names
 from handlers.chatops.registry import form, verb
 from handlers.chatops.reply import Button, Field, Form, Reply

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bot.listing import Versions
+from bot.packages.listing import Versions
+from bot.packages.versions import Version
 from bot.permissions import Action
-from bot.versions import Version
 from handlers.chatops import names
 from handlers.chatops.refusals import in_chat
 from handlers.chatops.registry import verb

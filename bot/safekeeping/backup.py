@@ -1,4 +1,4 @@
-"""Backups: one archive with all that o8 knows, made while it runs. `bot.restore` takes it apart again.
+"""Backups: one archive with all that o8 knows, made while it runs. `bot.safekeeping.restore` takes it apart again.
 
 manifest.json      what is inside, with a digest of each file
 o8.sqlite          the database; environment values as they are there: sealed

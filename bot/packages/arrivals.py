@@ -14,9 +14,9 @@ from bot.chat import Package
 from bot.errors import ChangedMeanwhile, O8Error, StoreUnavailable
 from bot.follower import Follower, wish
 from bot.models import Service
-from bot.offers import Offers
 from bot.operations import Operations
-from bot.proposal import Offer
+from bot.packages.offers import Offers
+from bot.packages.proposal import Offer
 from bot.run import wait_for
 from bot.store import Store
 from bot.worker import Worker

@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from bot import tags
-from bot.catalogue import Catalogue
 from bot.chat import Package, lasting
 from bot.engines import Engine
 from bot.errors import EngineError, InvalidInput, NotFound
 from bot.follower import Follower
 from bot.models import Model, Service
+from bot.packages.catalogue import Catalogue
+from bot.packages.versions import Fact, Known, Version, arranged
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.catalogue import Listed
-from bot.versions import Fact, Known, Version, arranged
 from bot.webhooks import is_signature
 
 PATIENCE_S = 0.7  # with Docker

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from bot.errors import Conflict, InvalidInput, NotFound, RegistryError
-from bot.proposal import House, Offer, Said, Subject, Values, chosen, offer
+from bot.packages.proposal import House, Offer, Said, Subject, Values, chosen, offer
 from bot.registry import Registry, resolve_patiently
 from bot.store import Store
 

@@ -18,8 +18,8 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from bot import vault as keys
-from bot.backup import DATABASE, FORMAT, MANIFEST, Manifest, described, remove_left_over
 from bot.errors import Conflict, InvalidInput, O8Error, SettingsError, StoreUnavailable
+from bot.safekeeping.backup import DATABASE, FORMAT, MANIFEST, Manifest, described, remove_left_over
 from bot.store import copies
 from bot.store.copies import Examined
 from bot.vault import Sealed, Vault

@@ -1,0 +1,1 @@
+"""Not losing anything for good: backups, putting them back, another key for what is encrypted."""
