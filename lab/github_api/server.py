@@ -101,7 +101,7 @@ class Part:
             "x-ratelimit-reset": str(math.ceil(self.resets_at)), "x-ratelimit-resource": "core",
         }  # fmt: skip
         # https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps
-        if request.get("caller") == Caller("person"):
+        if request.get(CALLER) == Caller("person"):
             limits["X-OAuth-Scopes"] = ", ".join(sorted(self.scopes))
         for name, value in limits.items():
             answer.headers.setdefault(name, value)
