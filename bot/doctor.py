@@ -19,6 +19,7 @@ from bot.errors import O8Error, RegistryUnavailable
 from bot.findings import Finding
 from bot.nginx import Nginx, NginxFacts
 from bot.notifiers import Notifier
+from bot.passwords import SHORTEST
 from bot.registry import Registry
 from bot.registry.transport import base_url
 from bot.settings import Settings
@@ -62,6 +63,7 @@ class Doctor:
             "nginx": self._check_nginx,
             "registry": self._check_registry,
             "webhook": self._check_webhook,
+            "login": self._check_login,
             **({"GitHub": self._access} if self._access else {}),
             "missed deliveries": self._check_missed,
             "Slack": self._check_slack,
@@ -185,12 +187,17 @@ class Doctor:
         else:
             yield findings.ok("registry", f"{host} answers; without credentials only public images are deployed.")
 
+    async def _check_login(self) -> AsyncIterator[Finding]:
+        settings = self._settings
+        yield findings.of_password(settings.auth_password.get_secret_value(), settings.auth_username, SHORTEST)
+
     async def _check_webhook(self) -> AsyncIterator[Finding]:
         if number := len(self._settings.webhook_secrets):
             yield findings.ok("webhook", f"Deliveries are checked with {number} secret{'s' if number > 1 else ''}.")
         else:
             yield findings.warning(
-                "webhook", "No secret is set, so the endpoint is off and pushes are only found by polling.",
+                "webhook", "No secret is set, so the endpoint is off and pushes are only found by polling."
+                + (" Nothing of GITHUB_AUTO_INSTALL installs itself." if self._settings.auto_install_owners else ""),
                 "`openssl rand -hex 32` makes one: set it as GITHUB_WEBHOOK_SECRET here and at GitHub's webhook.",
             )  # fmt: skip
 

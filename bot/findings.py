@@ -113,6 +113,14 @@ def of_routes(subnet: IPv4Network, clashes: tuple[Route, ...]) -> Finding:
     return fault("network", f"Requests to services can go astray: {subnet} is also reached by {named}.", next_step)
 
 
+def of_password(password: str, username: str, shortest: int) -> Finding:
+    """`password`: the setting AUTH_PASSWORD; empty: one of o8's own making. `shortest`: what others must have."""
+    if not password or len(password) >= shortest:
+        return ok("login", f"{username} has a password of {shortest} characters or more.")
+    return warning("login", f"AUTH_PASSWORD of {username} has less than {shortest} characters, and may be guessed.",
+                   "Set a longer one, or none: then o8 makes one at its next start.")  # fmt: skip
+
+
 def of_clock(offset: timedelta | None, host: str) -> Finding:
     """`offset`: this machine's clock minus that of `host`."""
     if offset is None:

@@ -243,7 +243,8 @@ async def house(
     settings = load({
         "O8_DATA_DIR": str(tmp_path / "data"), "DOCKER_HOST": f"unix://{tmp_path}/none.sock",
         "DOCKER_SERVER_ADDRESS": f"127.0.0.1:{unused_tcp_port}", "NGINX_MODE": "system",
-        "NGINX_MANAGED_DIR": "/managed", "NGINX_HTTP_PORT": str(unused_tcp_port),
+        "NGINX_MANAGED_DIR": "/managed", "NGINX_HTTP_PORT": str(unused_tcp_port), "AUTH_PASSWORD": "short",
+        "GITHUB_AUTO_INSTALL": "acme",
     }, tmp_path / ".env")  # fmt: skip
     house = House(settings, store, session, None)
     yield house
@@ -256,7 +257,7 @@ async def test_where_nothing_works_everything_is_named_with_its_cure(house: Hous
     found = await house.doctor.check()
     for subject in ("Docker", "nginx", "registry", "data folder", "audit"):
         assert worst(found, subject) == "fault", subject
-    for subject in ("webhook", "clock"):
+    for subject in ("webhook", "login", "clock"):
         assert worst(found, subject) == "warning", subject
     assert worst(found, "database") == "ok"
     for finding in found:
@@ -264,6 +265,8 @@ async def test_where_nothing_works_everything_is_named_with_its_cure(house: Hous
         assert (finding.state == "ok") == (finding.next_step == ""), finding
     assert "chmod 700" in of(found, "data folder").next_step
     assert "openssl rand -hex 32" in of(found, "webhook").next_step
+    assert "Nothing of GITHUB_AUTO_INSTALL installs itself." in of(found, "webhook").message
+    assert "less than 10 characters" in of(found, "login").message
 
 
 async def test_checks_run_at_the_same_time_and_a_hanging_one_is_cut(
