@@ -147,6 +147,7 @@ async def test_what_the_authority_refuses_is_told_and_the_rest_goes_on(tmp_path:
         await home.until(another, 60)
 
 
+@pytest.mark.thorough
 async def test_an_authority_that_is_away_is_asked_again_and_the_old_certificate_serves() -> None:
     host, late = "shop.example.org", "late.example.org"
     async with secure_home() as (home, pebble, port):

@@ -98,6 +98,7 @@ async def test_a_connection_that_is_cut_during_the_pull_fails_the_deployment(
     assert [step["state"] for step in failed["steps"]] == ["resolving", "pulling"]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(200)
 async def test_a_registry_that_fails_for_ninety_seconds_fails_the_deployment_with_its_reason(engine_host: str) -> None:
     async with house(O8_PLACES="8") as home:

@@ -22,16 +22,17 @@ from tests.system.checks import assert_nothing_lost
 pytestmark = pytest.mark.parts
 
 VALUE = "canary-51f0-value"
+NAME = f"kept{os.getpid()}"  # other runs have a `web` at this moment
 
 
 async def furnished(home: House) -> Tenant:
-    """`web` 0001 with an environment, and a second service that was never deployed."""
+    """A service with 0001, an environment, and a second service that was never deployed."""
     await home.start()
-    web = Tenant(home, "web")
+    web = Tenant(home, NAME)
     await web.make("0001")
     await web.apply()
-    await web.serves((await home.deploy("web", "0001"))["id"])
-    answer = await home.call("PATCH", "/services/web/environment", {"set": {"TOKEN": VALUE}})
+    await web.serves((await home.deploy(NAME, "0001"))["id"])
+    answer = await home.call("PATCH", f"/services/{NAME}/environment", {"set": {"TOKEN": VALUE}})
     await home.ended(answer["id"] if "id" in answer else answer["deployment"]["id"])
     await home.apply("later")
     return web
@@ -60,17 +61,17 @@ async def serves(web: Tenant, version: str) -> None:
 async def test_over_what_came_later_the_release_of_then_serves_again(engine_host: str) -> None:
     async with house() as home:
         web = await furnished(home)
-        await o8(home, "hold", "web", "--reason", "a quiet day")  # else the newer tag would be deployed at once
+        await o8(home, "hold", NAME, "--reason", "a quiet day")  # else the newer tag would be deployed at once
         file = home.folder / "all.o8"
         await o8(home, "backup", str(file))
         await web.make("0002")
-        await web.serves((await home.deploy("web", "0002"))["id"])
+        await web.serves((await home.deploy(NAME, "0002"))["id"])
         await o8(home, "rotate-key")
-        await home.call("PATCH", "/services/web/environment", {"set": {"TOKEN": "another"}})
+        await home.call("PATCH", f"/services/{NAME}/environment", {"set": {"TOKEN": "another"}})
         await home.ended((await web.newest())["id"])
         # The third since: the flag names the other slot than the backup, and nothing of 0001 runs in either.
         await web.make("0003")
-        await web.serves((await home.deploy("web", "0003"))["id"])
+        await web.serves((await home.deploy(NAME, "0003"))["id"])
         await clean(web)
         async with web.visitors() as report:
             home.stop()
@@ -82,7 +83,7 @@ async def test_over_what_came_later_the_release_of_then_serves_again(engine_host
         assert f"TOKEN={VALUE}" in await web.variables()
         await clean(web)
         assert "SQLite finds it sound" in await o8(home, "doctor", code=await code_of_doctor(home))
-        await o8(home, "resume", "web")
+        await o8(home, "resume", NAME)
         await serves(web, "0003")
 
 
