@@ -104,6 +104,7 @@ async def test_a_certificate_comes_and_is_renewed_while_visitors_lose_nothing() 
         )
 
 
+@pytest.mark.thorough
 async def test_what_the_authority_refuses_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
     good, gone, wild = "good.example.org", "gone.example.org", "*.wild.example.org"
     async with secure_home() as (home, pebble, port):

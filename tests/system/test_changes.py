@@ -120,7 +120,7 @@ async def test_two_releases_never_share_an_exclusive_volume(tenant: MakeTenant) 
     assert await _in_container(web, "print(open('/data/note').read())") == "kept"
 
 
-@pytest.mark.parametrize("fault", ["exit1", "never_listens"])
+@pytest.mark.parametrize("fault", ["exit1", pytest.param("never_listens", marks=pytest.mark.thorough)])
 async def test_a_failed_recreation_brings_the_old_release_back(tenant: MakeTenant, fault: str) -> None:
     web = await tenant(**ALONE, health={"path": "/health", "within": 3})
     await _in_container(web, "open('/data/note', 'w').write('kept')")

@@ -73,6 +73,7 @@ async def test_a_release_that_listens_late_is_waited_for(tenant: MakeTenant) -> 
     assert await web.version() == "0002"
 
 
+@pytest.mark.thorough
 async def test_a_release_whose_health_answers_500_is_refused(tenant: MakeTenant) -> None:
     web = await tenant(health={"path": "/health", "within": 2})
     async with unharmed(web):

@@ -28,7 +28,7 @@ EVERYWHERE = [
 ]  # fmt: skip
 SOMEWHERE = [
     pytest.param(State.PULLING, Moment.AFTER_EFFECT, id="pulled", marks=thorough),
-    pytest.param(State.STARTING, Moment.AFTER_EFFECT, id="started"),
+    pytest.param(State.STARTING, Moment.AFTER_EFFECT, id="started", marks=thorough),
     pytest.param(State.SWITCHING, Moment.BEFORE_EFFECT, id="not switched", marks=thorough),
     pytest.param(State.SWITCHING, Moment.AFTER_EFFECT, id="switched"),
     pytest.param(State.WATCHING, Moment.BEFORE_EFFECT, id="watching", marks=thorough),

@@ -134,6 +134,7 @@ async def test_what_may_not_be_asked_for_again_the_poller_finds(place: Place) ->
     assert "Missed deliveries of orgs/acme are left to polling" in log and "`admin:org_hook`" in log
 
 
+@pytest.mark.thorough
 async def test_when_the_poller_was_first_older_ones_are_recorded_and_not_run(place: Place) -> None:
     place.api.scopes.add("admin:org_hook")
     first = 200
