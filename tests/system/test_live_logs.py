@@ -94,6 +94,12 @@ def of(lines: list[str], tag: str) -> list[str]:
     return [line for line in lines if line.startswith(f"{tag}/")]
 
 
+async def beginning_of_last(web: Tenant, container: Container) -> str:
+    """What the lines of the container's last life begin with; empty before the first one."""
+    lines = await asyncio.to_thread(written, web, container)
+    return lines[-1].rpartition("/")[0] if lines else ""
+
+
 async def have_line_of(readers: list[Reader], beginning: str, more: int = 100) -> None:
     """Each reader has so many lines that begin so."""
 
@@ -138,9 +144,14 @@ async def test_a_log_goes_on_over_a_restart_of_its_container(tenant: MakeTenant)
     (container,) = await web.serving()
     async with all_readers(web) as readers:
         for _ in range(3):
+            before = await beginning_of_last(web, container)
             await web.by_hand("restart", timeout=1)
-            begin = (await asyncio.to_thread(written, web, container))[-1].rpartition("/")[0]
-            await have_line_of(readers, begin)
+
+            async def has_begun(before: str = before) -> str:
+                now = await beginning_of_last(web, container)
+                return now if now != before else ""
+
+            await have_line_of(readers, await until(has_begun, 60))
         assert await asyncio.to_thread(followers, web.house.engine_host, container.id) == 1
     for reader in readers:
         assert_whole(reader.lines, await asyncio.to_thread(written, web, container))
