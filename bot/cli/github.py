@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import click
 
-from bot.cli.group import Exit, Group, Session, o8, pass_session
-
-_MARKS = {"ok": "ok", "warning": "WARNING", "fault": "FAULT"}
+from bot.cli.group import Group, Session, o8, pass_session
+from bot.cli.machine import tell_findings
 
 
 @o8.group("github", cls=Group)
@@ -27,7 +23,7 @@ def setup(session: Session, owner: str, repository: str, dry_run: bool) -> None:
     if not repository:
         owner, _, repository = owner.partition("/")
     body = {"owner": owner, "repository": repository.removeprefix(f"{owner}/"), "dry_run": dry_run}
-    _tell(session, session.api.post("github", "webhook", body=body))
+    tell_findings(session, session.api.post("github", "webhook", body=body))
 
 
 @github.command("check")
@@ -35,16 +31,4 @@ def setup(session: Session, owner: str, repository: str, dry_run: bool) -> None:
 @pass_session
 def check(session: Session, owner: str) -> None:
     """Ask GitHub why deliveries do not arrive; ends with code 1 when something is at fault."""
-    _tell(session, session.api.get("github", "webhook", owner=owner))
-
-
-def _tell(session: Session, found: Sequence[dict[str, Any]]) -> None:
-    def in_words() -> None:
-        for finding in found:
-            session.output.say(f"{_MARKS[finding['state']]:<8}{finding['subject']}: {finding['message']}")
-            if finding["state"] != "ok" and finding["next_step"]:
-                session.output.say(f"        -> {finding['next_step']}")
-
-    session.output.show(found, in_words)
-    if any(finding["state"] == "fault" for finding in found):
-        raise click.exceptions.Exit(Exit.FAILED)
+    tell_findings(session, session.api.get("github", "webhook", owner=owner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -68,7 +69,11 @@ def deliveries(session: Session, id: str, limit: int) -> None:
 @pass_session
 def doctor(session: Session) -> None:
     """Check everything o8 needs; ends with code 1 when something is at fault."""
-    found = session.api.get("doctor")
+    tell_findings(session, session.api.get("doctor"))
+
+
+def tell_findings(session: Session, found: Sequence[dict[str, Any]]) -> None:
+    """Each with what to do next. Raises `Exit` with code 1 when something is at fault."""
 
     def in_words() -> None:
         for finding in found:

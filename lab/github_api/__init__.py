@@ -1,7 +1,7 @@
 """A stand-in for GitHub's REST API over TCP: packages, git references, Apps, deployments, webhooks, limits, refusals.
 
 It is strict where GitHub forgives, so that a client that works here keeps to the documentation. To add a subject: a
-`Part` in a module of its own, and its name below.
+`Part` in a module of its own, and its name below. Parts become one class: their private names must differ.
 """
 
 from __future__ import annotations

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from bot.accounts import in_words
-from bot.errors import GitHubError, GitHubRefused, GitHubUnavailable
+from bot.errors import GitHubError, GitHubRefused
 from bot.github import Access
 from bot.github.deployments import Place, RemoteDeployments
 from bot.models import Deployment
+from bot.notifiers.github.pace import Pace, at_each_commit
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.told import Untold
@@ -33,7 +33,7 @@ class GitHubNotifier:
         self._store = store
         self._remote = remote
         self._access = access
-        self._failures = 0
+        self._pace = Pace(PAUSE_S, LONGEST_PAUSE_S)
         self._trouble = ""
 
     def trouble(self) -> str:
@@ -42,15 +42,7 @@ class GitHubNotifier:
     async def run(self) -> None:
         """Endless."""
         await self._until_it_may()
-        while True:
-            seen = await self._store.committed()
-            pause = await self._tell_all()
-            if pause:
-                await asyncio.sleep(pause)
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._store.committed(seen)
+        await at_each_commit(self._store, self._tell_all, LOOK_S)
 
     async def _until_it_may(self) -> None:
         """An App may what its owners gave it, and says where it may not. A token without the right is left alone."""
@@ -86,16 +78,15 @@ class GitHubNotifier:
                     await self._store.was_refused(one.deployment.id, str(refusal))
                 except GitHubError as trouble:
                     return self._later(trouble)
-        self._failures, self._trouble = 0, ""
+        self._pace.went_well()
+        self._trouble = ""
         return 0.0
 
     def _later(self, trouble: GitHubError) -> float:
         """How long to wait after `trouble`: what GitHub asks for, else longer each time."""
         self._trouble = f"GitHub is not told what runs: {trouble}"
         _log.warning("%s", self._trouble)
-        self._failures += 1
-        pause = min(PAUSE_S * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE_S)
-        return max(trouble.retry_after, pause) if isinstance(trouble, GitHubUnavailable) else pause
+        return self._pace.after(trouble)
 
     async def _tell(self, untold: Untold) -> None:
         found = untold.deployment

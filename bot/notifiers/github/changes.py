@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from contextlib import suppress
 
-from bot.errors import GitHubError, GitHubRefused, GitHubUnavailable
+from bot.errors import GitHubError, GitHubRefused
 from bot.github import Access
 from bot.github.commits import Commits
+from bot.notifiers.github.pace import Pace, at_each_commit
 from bot.store import Store
 from bot.store.changes import Span
 
@@ -23,19 +22,11 @@ class ChangesReader:
         self._store = store
         self._commits = commits
         self._access = access
-        self._failures = 0
+        self._pace = Pace(PAUSE_S, LONGEST_PAUSE_S)
 
     async def run(self) -> None:
         """Endless."""
-        while True:
-            seen = await self._store.committed()
-            pause = await self._ask_all()
-            if pause:
-                await asyncio.sleep(pause)
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._store.committed(seen)
+        await at_each_commit(self._store, self._ask_all, LOOK_S)
 
     async def _ask_all(self) -> float:
         """Seconds to wait before the next try; 0 when everything is known."""
@@ -43,12 +34,10 @@ class ChangesReader:
             for span in spans:
                 try:
                     await self._ask(span)
-                    self._failures = 0
+                    self._pace.went_well()
                 except GitHubError as trouble:
                     _log.warning("What is in %s %s is not known yet: %s", span.repository, span.head[:7], trouble)
-                    self._failures += 1
-                    pause = min(PAUSE_S * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE_S)
-                    return max(trouble.retry_after, pause) if isinstance(trouble, GitHubUnavailable) else pause
+                    return self._pace.after(trouble)
         return 0.0
 
     async def _ask(self, span: Span) -> None:
