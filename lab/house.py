@@ -231,7 +231,9 @@ async def house(private: PrivateEngine | None = None, **settings: str) -> AsyncI
             host, registry = private.host, LabRegistry(private.registry(), lambda _: {})
             place, account = Place("o8", IPv4Network("172.29.0.0/20")), ("", "")
         else:
-            host, registry = ensure_engine().host, parts.enter_context(password_registry())
+            engine = ensure_engine()
+            parts.callback(engine.stop)
+            host, registry = engine.host, parts.enter_context(password_registry())
             place, account = parts.enter_context(free_subnet(host)), (USER, PASSWORD)
         http_port, port = free_port(), free_port()
         environ = {

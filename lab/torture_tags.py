@@ -53,6 +53,7 @@ def run(folder: Path, runs: int, at_once: int, claims: str) -> Found:
             return Found([build.tag for build in pushed], failed, problems, time.monotonic() - began)
         finally:
             remove_repository(engine.host, registry.image(f"acme/{PACKAGE}"))
+            engine.stop()
 
 
 def _build(folder: Path, github: FakeGitHub, registry: LabRegistry, number: int, claims: str) -> Build:
